@@ -1,0 +1,57 @@
+package build
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Error is a failed build with what a person needs to mend it.
+type Error struct {
+	Step       string   // the step that failed: "install", "provision", …
+	Err        error    // why
+	LogPath    string   // the build's log on the host
+	Console    []string // last lines of the guest's serial console
+	Output     []string // last lines of the failing script
+	Requests   []string // HTTP requests the guest made, oldest first; nil when the step serves none
+	Served     bool     // whether the step served files, so that no request at all is a finding
+	Screenshot string   // path of a PNG on the host, "" for none
+	Hint       string   // what to do next
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Step, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Detail is the diagnostic's text: the cause, the evidence, and what to do next.
+func (e *Error) Detail() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v\n", e.Err)
+	section(&b, "Last output of the script", e.Output)
+	switch {
+	case len(e.Requests) > 0:
+		section(&b, "HTTP requests of the guest", e.Requests)
+	case e.Served:
+		b.WriteString("\nThe guest never asked for its preseed.\n")
+	}
+	section(&b, "Last lines of the serial console", e.Console)
+	if e.Screenshot != "" {
+		fmt.Fprintf(&b, "\nScreenshot: %s\n", e.Screenshot)
+	}
+	if e.LogPath != "" {
+		fmt.Fprintf(&b, "\nLog: %s\n", e.LogPath)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "\n%s\n", e.Hint)
+	}
+	return b.String()
+}
+
+func section(b *strings.Builder, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\n%s:\n", title)
+	for _, l := range lines {
+		fmt.Fprintf(b, "  %s\n", l)
+	}
+}

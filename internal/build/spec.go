@@ -1,0 +1,113 @@
+package build
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
+)
+
+// Recipe is the version of what this package itself does to an image: raise it when the same inputs would give
+// a different image, and every image built before becomes stale.
+const Recipe = "1"
+
+// Format is the format images are stored in.
+const Format = "qcow2"
+
+// Spec says what an image contains and how to build it. It is plain and fully known: the provider makes one
+// only when nothing in it is unknown, and plan and build compute the same key from it.
+type Spec struct {
+	Name    string // names the image's file; letters, digits, dot, dash, underscore
+	Profile string // profile it came from, "" for none
+
+	// Content: every field below goes into the key.
+	Arch     host.Arch
+	Firmware string    // "bios" or "uefi"
+	ISO      cache.ISO // with SHA256 filled in; only the digest is in the key
+	Preseed  Preseed   // rendered without the per-build values
+	Install  Script    // post-install script, run by the installer in the target
+	Scripts  []Script  // provisioning scripts, run over SSH in this order
+	DiskSize int64     // bytes
+	BootArgs []string  // added to the installer's kernel command line
+	Triggers map[string]string
+
+	// How: none of it changes the image.
+	Memory    int64 // MiB
+	CPUs      int64
+	Emulation bool // build by emulation when the host cannot accelerate this architecture
+	Verify    bool // boot the image once before it is published
+	KeepGuest bool // on_error = "keep": leave a failed guest running
+	Timeouts  Timeouts
+}
+
+// Preseed is the installer's answers: the named template of a set, and the values it is rendered with.
+type Preseed struct {
+	Templates preseed.Templates
+	Name      string
+	Values    preseed.Values
+}
+
+// Script is a shell script that runs in the guest as root.
+type Script struct {
+	Name string
+	Body []byte
+}
+
+// Timeouts bound the waits of a build. Stall ends an installation that writes no disk block, prints nothing on
+// the console and makes no HTTP request for that long.
+type Timeouts struct {
+	Install, SSH, Script, Stall time.Duration
+}
+
+// installInputs are the parts that decide what the installer leaves on the disk.
+func (s Spec) installInputs() (cache.Inputs, error) {
+	answers, err := preseed.Render(s.Preseed.Templates, s.Preseed.Name, s.Preseed.Values.WithoutSecrets())
+	if err != nil {
+		return nil, err
+	}
+	in := cache.Inputs{
+		{Name: "recipe", Value: Recipe},
+		{Name: "arch", Value: string(s.Arch)},
+		{Name: "firmware", Value: s.Firmware},
+		{Name: "iso", Value: "sha256:" + s.ISO.SHA256},
+		{Name: "preseed", Value: cache.Digest(answers)},
+		{Name: "install", Value: cache.Digest(s.Install.Body)},
+		{Name: "disk_size", Value: strconv.FormatInt(s.DiskSize, 10)},
+		{Name: "boot_args", Value: strings.Join(s.BootArgs, " ")},
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.Triggers)) {
+		in = append(in, cache.Part{Name: "trigger:" + k, Value: cache.Digest([]byte(s.Triggers[k]))})
+	}
+	return in, nil
+}
+
+// Inputs are the named parts of the cache key. A script is named "script:NAME" and digested by its bytes;
+// "scripts" is their order. Errors: a preseed template that does not render.
+func (s Spec) Inputs() (cache.Inputs, error) {
+	in, err := s.installInputs()
+	if err != nil {
+		return nil, err
+	}
+	in = append(in, cache.Part{Name: "format", Value: Format})
+	names := make([]string, len(s.Scripts))
+	for i, sc := range s.Scripts {
+		names[i] = sc.Name
+		in = append(in, cache.Part{Name: "script:" + sc.Name, Value: cache.Digest(sc.Body)})
+	}
+	return append(in, cache.Part{Name: "scripts", Value: strings.Join(names, " ")}), nil
+}
+
+// layerKey is the key of the installed disk, before any script ran.
+func (s Spec) layerKey() (string, error) {
+	in, err := s.installInputs()
+	if err != nil {
+		return "", fmt.Errorf("cannot compute the install layer's key: %w", err)
+	}
+	return append(in, cache.Part{Name: "layer", Value: "install"}).Key(), nil
+}
