@@ -4,6 +4,8 @@ package build
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -21,8 +23,64 @@ type Builder struct {
 	Progress func(ctx context.Context, message string)
 }
 
+// steps turn a spec into a stored image, in this order. Each leaves its results in the state.
+var steps = []step{
+	{"iso", ensureISO},
+	{"accelerator", chooseAccelerator},
+	{"install", installLayer},
+	{"boot", bootGuest},
+	{"scripts", runScripts},
+	{"finalize", finalize},
+	{"compact", compact},
+	{"verify", verify},
+	{"publish", publish},
+}
+
 // Build returns the stored image of a spec, building it when there is none. Any number of calls for one spec, in
 // any number of processes, build once. A failure is an *Error; nothing of a failed build stays but its logs.
 func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
-	panic("being written by the lead")
+	inputs, err := s.Inputs()
+	if err != nil {
+		return nil, &Error{Step: "inputs", Err: err}
+	}
+	key := inputs.Key()
+	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
+		return img, err
+	}
+	unlock, err := b.Store.Lock(ctx, key, func() { b.progress(ctx, "another run builds this image: waiting for it") })
+	if err != nil {
+		return nil, &Error{Step: "lock", Err: err}
+	}
+	defer unlock() //nolint:errcheck // the lock ends with the process in any case
+	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
+		return img, err
+	}
+	b.reap(ctx)
+	st, err := newState(ctx, b, s, inputs)
+	if err != nil {
+		return nil, &Error{Step: "start", Err: err}
+	}
+	return st.run(ctx, steps)
+}
+
+// stored is the valid stored image of a key, or nil when there is none or it is damaged and must be built anew.
+func (b *Builder) stored(ctx context.Context, s Spec, key string) (*cache.Image, error) {
+	img, err := b.Store.Image(ctx, s.Name, s.Arch, key)
+	if err == nil {
+		err = b.Store.Verify(ctx, img)
+	}
+	switch {
+	case err == nil:
+		return img, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, cache.ErrCorrupt):
+		return nil, nil
+	default:
+		return nil, &Error{Step: "store", Err: err}
+	}
+}
+
+func (b *Builder) progress(ctx context.Context, message string) {
+	if b.Progress != nil {
+		b.Progress(ctx, message)
+	}
 }

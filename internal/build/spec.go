@@ -36,6 +36,8 @@ type Spec struct {
 	DiskSize int64     // bytes
 	BootArgs []string  // added to the installer's kernel command line
 	Triggers map[string]string
+	// PasswordVersion stands for the password, whose salted hash cannot be in the key; 0 when it is not counted.
+	PasswordVersion int64
 
 	// How: none of it changes the image.
 	Memory    int64 // MiB
@@ -59,10 +61,11 @@ type Script struct {
 	Body []byte
 }
 
-// Timeouts bound the waits of a build. Stall ends an installation that writes no disk block, prints nothing on
+// Timeouts bound the waits of a build. Build is the whole of it, counted from when the build begins, not while
+// another run builds the same image; 0 for no bound. Stall ends an installation that writes no disk block, prints nothing on
 // the console and makes no HTTP request for that long.
 type Timeouts struct {
-	Install, SSH, Script, Stall time.Duration
+	Build, Install, SSH, Script, Stall time.Duration
 }
 
 // installInputs are the parts that decide what the installer leaves on the disk.
@@ -80,6 +83,9 @@ func (s Spec) installInputs() (cache.Inputs, error) {
 		{Name: "install", Value: cache.Digest(s.Install.Body)},
 		{Name: "disk_size", Value: strconv.FormatInt(s.DiskSize, 10)},
 		{Name: "boot_args", Value: strings.Join(s.BootArgs, " ")},
+	}
+	if s.PasswordVersion > 0 {
+		in = append(in, cache.Part{Name: "password_version", Value: strconv.FormatInt(s.PasswordVersion, 10)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Triggers)) {
 		in = append(in, cache.Part{Name: "trigger:" + k, Value: cache.Digest([]byte(s.Triggers[k]))})

@@ -1,0 +1,95 @@
+package build
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+)
+
+// machine is what the guests of a build have in common.
+func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, error) {
+	fw, err := qemu.FindFirmware(ctx, st.Host, st.Arch, st.Firmware)
+	if err != nil {
+		return qemu.Machine{}, err
+	}
+	bin, err := qemu.FindBinary(st.Host, st.Arch)
+	if err != nil {
+		return qemu.Machine{}, err
+	}
+	run, err := st.runtimeDir()
+	if err != nil {
+		return qemu.Machine{}, err
+	}
+	return qemu.Machine{
+		Binary: bin, Name: "pim-" + st.key[:12] + "-" + role, Arch: st.Arch, Accel: st.accel.Name,
+		CPUs: st.CPUs, Memory: st.Memory, Firmware: fw, Disk: disk,
+		QMPSocket: path.Join(run, "qmp.sock"), ConsoleLog: st.path("console.log"),
+	}, nil
+}
+
+// runtimeDir is a fresh directory for sockets, which must have short paths (108 bytes, sockaddr_un).
+func (st *state) runtimeDir() (string, error) {
+	dir := path.Join("/tmp", "pim-"+st.key[:12]+"-"+rand.Text()[:8])
+	if err := st.Host.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make the directory for sockets: %w", err)
+	}
+	st.Defer("remove the sockets' directory", func(context.Context) error { return st.Host.RemoveAll(dir) })
+	return dir, nil
+}
+
+// start runs a guest until it ends or the build does, and records it so that a later run can end it when this
+// one is killed.
+func (st *state) start(ctx context.Context, m qemu.Machine) error {
+	if err := st.record(m.QMPSocket); err != nil {
+		return err
+	}
+	vm, err := qemu.Start(ctx, st.Host, m)
+	if err != nil {
+		return err
+	}
+	st.vm = vm
+	st.Defer("end the guest "+m.Name, vm.Kill)
+	st.note(ctx, "guest", "start", m.Name)
+	return nil
+}
+
+// whileUp runs f with a context that ends when the guest does, so that nothing waits for a dead guest.
+func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
+	up, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-up.Done():
+		case <-st.vm.Done():
+			exit, _ := st.vm.Wait(context.WithoutCancel(ctx))
+			cancel(fmt.Errorf("the guest ended: %s", exit))
+		}
+	}()
+	err := f(up)
+	if err != nil && up.Err() != nil && ctx.Err() == nil {
+		return errors.Join(context.Cause(up), err)
+	}
+	return err
+}
+
+// powerOff shuts the guest down from inside and waits for its end.
+func (st *state) powerOff(ctx context.Context) error {
+	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH, errors.New("the guest does not power off"))
+	defer cancel()
+	if err := st.guest.PowerOff(limit); err != nil {
+		return err
+	}
+	exit, err := st.vm.Wait(limit)
+	if err != nil {
+		return errors.Join(context.Cause(limit), err)
+	}
+	if exit.Reason != qemu.Shutdown {
+		return fmt.Errorf("the guest did not power off cleanly: %s", exit)
+	}
+	st.vm, st.guest = nil, nil
+	return nil
+}

@@ -1,0 +1,72 @@
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"sync"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+// journal is the log of one build: build.log for a person, events.jsonl for a program. It is safe for
+// concurrent use; a write that fails is kept for Close, because a full disk must not hide why a build failed.
+type journal struct {
+	path string // of build.log
+
+	mu     sync.Mutex
+	text   host.File
+	events host.File
+	err    error
+}
+
+// event is a line of events.jsonl.
+type event struct {
+	Time   time.Time `json:"time"`
+	Step   string    `json:"step"`
+	Event  string    `json:"event"`
+	Detail string    `json:"detail,omitempty"`
+}
+
+func openJournal(h host.Files, dir string) (*journal, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	j := &journal{path: path.Join(dir, "build.log")}
+	var err error
+	if j.text, err = h.OpenFile(j.path, flags, 0o600); err != nil {
+		return nil, fmt.Errorf("cannot open the build log: %w", err)
+	}
+	if j.events, err = h.OpenFile(path.Join(dir, "events.jsonl"), flags, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open the event log: %w", err), j.text.Close())
+	}
+	return j, nil
+}
+
+// Write appends the guest's output as it comes.
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, err := j.text.Write(p)
+	j.err = errors.Join(j.err, err)
+	return len(p), nil
+}
+
+// Event appends one event to both logs.
+func (j *journal) Event(step, name, detail string) {
+	e := event{time.Now().UTC(), step, name, detail}
+	line, err := json.Marshal(e)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, werr := j.events.Write(append(line, '\n'))
+	_, terr := fmt.Fprintf(j.text, "%s [%s] %s %s\n", e.Time.Format(time.TimeOnly), step, name, detail)
+	j.err = errors.Join(j.err, err, werr, terr)
+}
+
+// Close flushes both logs and returns the first thing that went wrong with them.
+func (j *journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return errors.Join(j.err, j.text.Close(), j.events.Close())
+}

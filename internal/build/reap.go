@@ -1,0 +1,100 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+)
+
+// guestRecord is written beside a build's logs before its guest starts. A provider that is killed leaves its
+// guest running; the record's socket is how the next run ends exactly that guest and no other process.
+type guestRecord struct {
+	Key  string `json:"key"`
+	QMP  string `json:"qmp"`
+	Kept bool   `json:"kept"` // on_error = "keep": ended only by the next build of the same image
+}
+
+const recordFile = "guest.json"
+
+func (st *state) record(socket string) error {
+	return st.writeRecord(guestRecord{Key: st.key, QMP: socket})
+}
+
+func (st *state) writeRecord(r guestRecord) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := host.WriteFile(st.Host, st.path(recordFile), data, 0o600); err != nil {
+		return fmt.Errorf("cannot record the guest: %w", err)
+	}
+	return nil
+}
+
+// reap ends the guests of builds whose process is gone. The caller holds the lock of own; the lock of every other
+// build tells whether it still runs. What cannot be read or ended is left for the next run.
+func (b *Builder) reap(ctx context.Context, own string) {
+	builds := path.Dir(b.Store.BuildDir(own))
+	dirs, err := b.Host.ReadDir(builds)
+	if err != nil {
+		return
+	}
+	for _, d := range dirs {
+		dir := path.Join(builds, d.Name())
+		r, err := readRecord(b.Host, path.Join(dir, recordFile))
+		if err != nil {
+			continue
+		}
+		if r.Key == own {
+			b.endGuest(ctx, r, dir)
+			continue
+		}
+		if r.Kept {
+			continue
+		}
+		try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		unlock, err := b.Store.Lock(try, r.Key, nil)
+		cancel()
+		if err != nil {
+			continue // it still builds
+		}
+		b.endGuest(ctx, r, dir)
+		_ = unlock()
+	}
+}
+
+func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
+	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := qemu.QuitAt(limit, b.Host, r.QMP); err == nil {
+		b.progress(ctx, "ended the guest that an interrupted build left: "+dir)
+	}
+	_ = b.Host.RemoveAll(path.Dir(r.QMP))
+	_ = b.Host.Remove(path.Join(dir, recordFile))
+}
+
+func readRecord(h host.Files, name string) (r guestRecord, err error) {
+	f, err := h.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return r, err
+	}
+	data, err := io.ReadAll(f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, err
+	}
+	if path.Base(r.QMP) != socketName {
+		return r, errors.New("not a guest's record")
+	}
+	return r, nil
+}

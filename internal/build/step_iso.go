@@ -1,0 +1,53 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+)
+
+// spaceNeeded is what a build wants free in the store before it starts, in bytes: a small system installed, its
+// overlay and the compacted image. A larger one meets the disk's end while it runs, which is reported as such.
+const spaceNeeded = 4 << 30
+
+// ensureISO has the installer's ISO on the host, with its digest verified.
+func ensureISO(ctx context.Context, st *state) error {
+	free, err := st.Host.Free(st.dir)
+	if err != nil {
+		return fmt.Errorf("cannot tell the free space of the store: %w", err)
+	}
+	if free < spaceNeeded {
+		return &hintError{
+			fmt.Errorf("disk full: %d MiB are free below %s, a build wants %d MiB", free>>20, st.dir, uint64(spaceNeeded)>>20),
+			"Free some space, or set data_dir to a larger file system.",
+		}
+	}
+	var told time.Time
+	st.iso, err = st.Store.EnsureISO(ctx, st.ISO, func(done, total int64) {
+		if time.Since(told) > 5*time.Second {
+			told = time.Now()
+			st.note(ctx, "iso", "download", fmt.Sprintf("%d of %d MiB", done>>20, total>>20))
+		}
+	})
+	return err
+}
+
+// chooseAccelerator settles what runs the guest. Emulation is many times slower, so the user must have allowed it.
+func chooseAccelerator(ctx context.Context, st *state) error {
+	accel, err := st.Accelerator(ctx, st.Arch)
+	if err != nil {
+		return err
+	}
+	if accel.Name == qemu.TCG && !st.Emulation {
+		return &hintError{
+			fmt.Errorf("this host cannot accelerate %s guests: %s", st.Arch, accel.Reason),
+			"Set emulation = true to build by emulation (ten times slower or more), or build on a host with acceleration.",
+		}
+	}
+	st.accel = accel
+	st.manifest.Accelerator, st.manifest.AcceleratorReason = accel.Name, accel.Reason
+	st.note(ctx, "accelerator", accel.Name, accel.Reason)
+	return nil
+}

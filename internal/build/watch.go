@@ -1,0 +1,89 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+)
+
+// lookEvery is how often a running installation is looked at.
+const lookEvery = 5 * time.Second
+
+// awaitInstaller waits until the installer reboots or powers off the guest. It ends the wait when the guest
+// stalls or takes too long, and refuses an installer that never ran the post-install script.
+func (st *state) awaitInstaller(ctx context.Context) error {
+	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.Install,
+		fmt.Errorf("the installation did not end within %s", st.Timeouts.Install))
+	defer cancel()
+	exit, err := st.watch(limit)
+	if err != nil {
+		return err
+	}
+	if exit.Reason != qemu.Reset && exit.Reason != qemu.Shutdown {
+		return fmt.Errorf("the installer's machine ended: %s", exit)
+	}
+	for _, r := range st.server.Requests() {
+		if strings.HasSuffix(r.Path, "/"+installFile) && r.Status == 200 {
+			return nil
+		}
+	}
+	return errors.New("the installer ended without running the post-install script")
+}
+
+// watch waits for the guest's end while it looks for signs of life.
+func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
+	alive := time.Now()
+	var last signs
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-st.vm.Done():
+			return st.vm.Wait(ctx)
+		case <-ctx.Done():
+			return qemu.Exit{}, context.Cause(ctx)
+		case <-tick.C:
+		}
+		now := st.look(ctx)
+		if now.full {
+			return qemu.Exit{}, errDiskFull
+		}
+		if now != last {
+			last, alive = now, time.Now()
+		}
+		if quiet := time.Since(alive); quiet > st.Timeouts.Stall {
+			return qemu.Exit{}, fmt.Errorf("the guest stalls: no disk write, no console output and no request for %s", quiet.Round(time.Second))
+		}
+	}
+}
+
+var errDiskFull = &hintError{
+	errors.New("disk full: the guest's disk cannot grow in the store"),
+	"Free some space, or set data_dir to a larger file system.",
+}
+
+// signs of life of a guest; any change is one.
+type signs struct {
+	written, console int64
+	requests         int
+	full             bool
+}
+
+func (st *state) look(ctx context.Context) signs {
+	var s signs
+	if n, err := st.vm.BytesWritten(ctx); err == nil {
+		s.written = n
+	}
+	if info, err := st.Host.Stat(st.path("console.log")); err == nil {
+		s.console = info.Size()
+	}
+	if st.server != nil {
+		s.requests = len(st.server.Requests())
+	}
+	s.full = st.vm.DiskFull()
+	return s
+}

@@ -1,0 +1,129 @@
+package profile
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+// Request asks for one image's settings.
+type Request struct {
+	Name     string    // profile, "" for the defaults alone
+	Arch     host.Arch // "" for the profile's only architecture, or HostArch when it allows several
+	HostArch host.Arch // preferred when Arch is empty
+	ISO      *ISO      // given inline, instead of the catalog's; see NewISO
+	Override Profile   // wins over the profile
+}
+
+// Resolve merges the embedded defaults, pim.yml, the profile "default", the profile and the override, in this order,
+// and follows every reference. It fails with Errors; those of the request itself have no File.
+func (c *Config) Resolve(r Request) (*Resolved, error) {
+	l, errs := c.merge(r)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	arch, e := chooseArch(r, l)
+	if e != nil {
+		return nil, Errors{e}
+	}
+	res := l.plain()
+	res.Name, res.Arch = r.Name, arch
+	if res.Firmware, e = chooseFirmware(l, arch); e != nil {
+		errs = append(errs, e)
+	}
+	if res.ISO, e = c.chooseISO(r, l, arch); e != nil {
+		errs = append(errs, e)
+	}
+	errs = append(errs, c.follow(l, res)...)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return res, nil
+}
+
+func (c *Config) merge(r Request) (*layer, Errors) {
+	l := &layer{}
+	l.put(c.base)
+	if r.Name != "" && r.Name != defaultProfile {
+		p, ok := c.profiles[r.Name]
+		if !ok {
+			return nil, Errors{{
+				Field: "name", Msg: fmt.Sprintf("no profile %q in profiles.d", r.Name), Hint: suggest(r.Name, c.Profiles()),
+			}}
+		}
+		l.put(p)
+	}
+	over := layer{Profile: r.Override}
+	errs := over.check()
+	l.put(over)
+	return l, errs
+}
+
+func chooseArch(r Request, l *layer) (host.Arch, *Error) {
+	allowed := l.Architectures
+	switch {
+	case len(allowed) == 0:
+		return "", l.fault("architectures", &Error{Msg: "is empty", Hint: "name x86_64, arm64 or both"})
+	case r.Arch != "" && slices.Contains(allowed, r.Arch):
+		return r.Arch, nil
+	case r.Arch != "" && validArch(r.Arch) != nil:
+		e := validArch(r.Arch)
+		e.Field = "arch"
+		return "", e
+	case r.Arch != "":
+		return "", &Error{
+			Field: "arch", Msg: fmt.Sprintf("%s is not among the profile's architectures, %v", r.Arch, allowed),
+			Hint: "choose one of them, or add it to the profile",
+		}
+	case len(allowed) == 1:
+		return allowed[0], nil
+	case slices.Contains(allowed, r.HostArch):
+		return r.HostArch, nil
+	}
+	return "", &Error{Field: "arch", Msg: fmt.Sprintf("the profile allows several architectures, %v", allowed), Hint: "set arch to one of them"}
+}
+
+// chooseFirmware: an x86_64 image boots by BIOS unless told otherwise, as every hypervisor's default machine does; arm64 has only UEFI.
+func chooseFirmware(l *layer, arch host.Arch) (string, *Error) {
+	said := value(l.Firmware)
+	if arch == host.ARM64 {
+		if said == "bios" {
+			return "", l.fault("firmware", &Error{Msg: "arm64 has no bios", Hint: `set firmware to "uefi" or leave it out`})
+		}
+		return "uefi", nil
+	}
+	return cmp.Or(said, "bios"), nil
+}
+
+// plain copies every value; what nothing says is zero.
+func (p *Profile) plain() *Resolved {
+	return &Resolved{
+		Architectures: p.Architectures, Installer: value(p.Installer), BootArgs: p.BootArgs,
+		Username: value(p.Username), Password: value(p.Password), PasswordVersion: value(p.PasswordVersion),
+		Fullname: value(p.Fullname), Locale: value(p.Locale), Keyboard: value(p.Keyboard), Timezone: value(p.Timezone),
+		Hostname: value(p.Hostname), Domain: value(p.Domain),
+		MirrorHost: value(p.MirrorHost), MirrorPath: value(p.MirrorPath), HTTPProxy: value(p.HTTPProxy),
+		PartitioningMethod: value(p.PartitioningMethod), PartitioningRecipe: value(p.PartitioningRecipe),
+		GrubDevice: value(p.GrubDevice), Tasksel: value(p.Tasksel), Packages: p.Packages,
+		AuthorizedKeysURL: value(p.AuthorizedKeysURL),
+		DiskSize:          value(p.DiskSize), Memory: value(p.Memory), CPUs: value(p.CPUs),
+		Verify: value(p.Verify), OnError: value(p.OnError),
+		InstallTimeout: value(p.InstallTimeout), SSHTimeout: value(p.SSHTimeout),
+		ScriptTimeout: value(p.ScriptTimeout), StallTimeout: value(p.StallTimeout),
+	}
+}
+
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// LogValue names the profile and nothing it holds.
+func (r *Resolved) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("profile", r.Name), slog.String("arch", string(r.Arch)))
+}

@@ -1,0 +1,83 @@
+package provider
+
+import (
+	"context"
+	"path"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/build"
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+)
+
+// imageBuilder makes images. A result together with an error is an image that exists although something went
+// wrong with it.
+type imageBuilder interface {
+	Build(ctx context.Context, s build.Spec) (*cache.Image, error)
+}
+
+// runtime is the configured provider, shared by its resources and data sources.
+type runtime struct {
+	host       host.Host
+	store      *cache.Store
+	builder    imageBuilder
+	work       *Work
+	dataDir    string
+	configDir  string
+	projectDir string
+	httpProxy  string // overrides the profile's, "" for none
+}
+
+// fromProvider takes the runtime that Configure was given. It is nil while the provider is not configured, as in a
+// validation.
+func fromProvider(data any, diags *diag.Diagnostics) *runtime {
+	if data == nil {
+		return nil
+	}
+	rt, ok := data.(*runtime)
+	if !ok {
+		diags.AddError("Unexpected provider data", "This is a defect of the provider; please report it.")
+	}
+	return rt
+}
+
+// logPath is the log of the build of a key. Package build writes it under this name.
+func (r *runtime) logPath(key string) string { return path.Join(r.store.BuildDir(key), "build.log") }
+
+// imagesDir is where the store keeps the images and their manifests.
+func (r *runtime) imagesDir() string { return path.Join(r.dataDir, "cache", "images") }
+
+// newBuilder is the real builder of a host.
+func newBuilder(h host.Host, s *cache.Store, version string) imageBuilder {
+	a := &accelerators{host: h, proven: map[host.Arch]qemu.Accelerator{}}
+	return &build.Builder{
+		Host: h, Store: s, Version: version,
+		Accelerator: a.probe,
+		Progress:    func(ctx context.Context, message string) { tflog.Info(ctx, message) },
+	}
+}
+
+// accelerators remembers what can run guests on a host: the answer takes seconds and does not change. A probe that
+// failed is tried again.
+type accelerators struct {
+	host   host.Host
+	mu     sync.Mutex
+	proven map[host.Arch]qemu.Accelerator
+}
+
+func (a *accelerators) probe(ctx context.Context, guest host.Arch) (qemu.Accelerator, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if got, ok := a.proven[guest]; ok {
+		return got, nil
+	}
+	got, err := qemu.ProbeAccelerator(ctx, a.host, guest)
+	if err == nil {
+		a.proven[guest] = got
+	}
+	return got, err
+}
