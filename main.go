@@ -23,32 +23,49 @@ func main() {
 	flag.Parse()
 
 	work := provider.NewWork(context.Background())
+	abandoned := make(chan struct{})
 	if !debug {
-		go endOnSignal(work)
+		go func() {
+			endOnSignal(work)
+			close(abandoned)
+		}()
 	}
-	err := providerserver.Serve(context.Background(), provider.New(version, provider.WithWork(work)), providerserver.ServeOpts{
-		Address: "registry.terraform.io/pim-tools/pim",
-		Debug:   debug,
-	})
-	if err != nil {
-		log.Fatal(err)
+	served := make(chan error, 1)
+	go func() {
+		served <- providerserver.Serve(context.Background(), provider.New(version, provider.WithWork(work)), providerserver.ServeOpts{
+			Address: "registry.terraform.io/pim-tools/pim",
+			Debug:   debug,
+		})
+	}()
+	select {
+	case err := <-served:
+		if err != nil {
+			log.Fatal(err)
+		}
+	case <-abandoned:
+		os.Exit(1)
 	}
 }
 
-// endOnSignal handles the signals that would kill the provider in the middle of a build. go-plugin ignores SIGINT
-// and leaves the rest at their default, so a SIGTERM or SIGHUP to the process group (a closed terminal, a CI job
-// that is stopped) would end us before QEMU and the half-made files are cleaned away. Running builds are
-// cancelled instead; the CLI, which got the same signal, ends us once it has saved their state. Without a CLI left
-// to do that, the provider ends itself.
+// endOnSignal handles the signals that would kill the provider in the middle of a build, before QEMU and half-made
+// files are cleaned away; go-plugin ignores SIGINT and leaves the rest at their default. A SIGTERM or SIGHUP to the
+// process group is a closed terminal or a CI job that is stopped. A SIGPIPE is a CLI that was killed: nobody reads our
+// log any more, and the first line a clean-up logs would be our last.
+//
+// Running builds are cancelled instead. A CLI that got the same signal ends us once it has saved their state. Without
+// one endOnSignal returns, and the provider is to end itself.
 func endOnSignal(work *provider.Work) {
 	parent := os.Getppid()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
-	for range signals {
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	for s := range signals {
+		if s == syscall.SIGPIPE && os.Getppid() == parent {
+			continue // some other connection broke, whose writer gets an error
+		}
 		work.Cancel()
 		work.Wait()
 		if os.Getppid() != parent {
-			os.Exit(1)
+			return
 		}
 	}
 }

@@ -36,8 +36,9 @@ if [ ! -x "$bin" ]; then
 	trap 'rm -rf "$tmp"' EXIT
 	GOFLAGS='' CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$tmp/" tool
 	if [ "$name" = tofu ]; then
-		TF_CLI_CONFIG_FILE=/dev/null "$tmp/tofu" version | grep -qxF "OpenTofu $version" ||
-			{ echo "tool.sh: the tofu just built does not say it is $version" >&2; exit 1; }
+		said=$(TF_CLI_CONFIG_FILE=/dev/null "$tmp/tofu" version)
+		[ "${said%%$'\n'*}" = "OpenTofu $version" ] ||
+			{ echo "tool.sh: the tofu just built says it is '$said', not $version" >&2; exit 1; }
 	fi
 	mv "$tmp/$name" "$bin"
 fi

@@ -5,6 +5,7 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
@@ -55,8 +56,10 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
 		return img, err
 	}
-	b.reap(ctx)
-	st, err := newState(ctx, b, s, inputs)
+	b.reap(ctx, key)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeouts.Build, fmt.Errorf("the build did not end within %s", s.Timeouts.Build))
+	defer cancel()
+	st, err := newState(b, s, inputs)
 	if err != nil {
 		return nil, &Error{Step: "start", Err: err}
 	}

@@ -7,13 +7,22 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
+
+// guestEnded is a guest that ended when it should not have.
+type guestEnded struct{ exit qemu.Exit }
+
+func (e *guestEnded) Error() string { return "the guest ended: " + e.exit.String() }
 
 // machine is what the guests of a build have in common.
 func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, error) {
 	fw, err := qemu.FindFirmware(ctx, st.Host, st.Arch, st.Firmware)
 	if err != nil {
+		return qemu.Machine{}, err
+	}
+	if fw.Vars, err = st.nvram(role, fw.Vars); err != nil {
 		return qemu.Machine{}, err
 	}
 	bin, err := qemu.FindBinary(st.Host, st.Arch)
@@ -27,9 +36,26 @@ func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, 
 	return qemu.Machine{
 		Binary: bin, Name: "pim-" + st.key[:12] + "-" + role, Arch: st.Arch, Accel: st.accel.Name,
 		CPUs: st.CPUs, Memory: st.Memory, Firmware: fw, Disk: disk,
-		QMPSocket: path.Join(run, "qmp.sock"), ConsoleLog: st.path("console.log"),
+		QMPSocket: path.Join(run, socketName), ConsoleLog: st.path(role + ".console.log"),
 	}, nil
 }
+
+// nvram is a guest's own copy of the firmware's variable store, "" when the firmware has none.
+func (st *state) nvram(role, template string) (string, error) {
+	if template == "" {
+		return "", nil
+	}
+	vars, err := host.ReadFile(st.Host, template)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the firmware's variables: %w", err)
+	}
+	file := st.path(role + ".nvram")
+	st.Defer("remove the guest's variables", func(context.Context) error { return st.Host.RemoveAll(file) })
+	return file, host.WriteFile(st.Host, file, vars, 0o600)
+}
+
+// socketName is what a guest's QMP socket is called, in a directory of its own.
+const socketName = "qmp.sock"
 
 // runtimeDir is a fresh directory for sockets, which must have short paths (108 bytes, sockaddr_un).
 func (st *state) runtimeDir() (string, error) {
@@ -51,7 +77,7 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 	if err != nil {
 		return err
 	}
-	st.vm = vm
+	st.vm, st.consoleLog = vm, m.ConsoleLog
 	st.Defer("end the guest "+m.Name, vm.Kill)
 	st.note(ctx, "guest", "start", m.Name)
 	return nil
@@ -66,7 +92,7 @@ func (st *state) whileUp(ctx context.Context, f func(context.Context) error) err
 		case <-up.Done():
 		case <-st.vm.Done():
 			exit, _ := st.vm.Wait(context.WithoutCancel(ctx))
-			cancel(fmt.Errorf("the guest ended: %s", exit))
+			cancel(&guestEnded{exit})
 		}
 	}()
 	err := f(up)
@@ -88,8 +114,18 @@ func (st *state) powerOff(ctx context.Context) error {
 		return errors.Join(context.Cause(limit), err)
 	}
 	if exit.Reason != qemu.Shutdown {
-		return fmt.Errorf("the guest did not power off cleanly: %s", exit)
+		return &guestEnded{exit}
 	}
 	st.vm, st.guest = nil, nil
 	return nil
 }
+
+// end ends the guest without asking it, and forgets it.
+func (st *state) end(ctx context.Context) error {
+	err := st.vm.Kill(ctx)
+	st.vm, st.guest = nil, nil
+	return err
+}
+
+// console is what the guest that runs now has printed on its serial port.
+func (st *state) console() ([]byte, error) { return host.ReadFile(st.Host, st.consoleLog) }

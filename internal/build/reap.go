@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+	"net"
 	"path"
 	"time"
 
@@ -71,6 +70,23 @@ func (b *Builder) reap(ctx context.Context, own string) {
 	}
 }
 
+// keepGuest leaves a failed build's guest running and says how to get in.
+func (st *state) keepGuest() (string, error) {
+	r, err := readRecord(st.Host, st.path(recordFile))
+	if err != nil {
+		return "", err
+	}
+	r.Kept = true
+	key := st.path("ssh-key")
+	if err := errors.Join(st.writeRecord(r), host.WriteFile(st.Host, key, st.identity.ClientPrivatePEM(), 0o600)); err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(st.vm.SSHAddr())
+	return fmt.Sprintf("The guest was left running (on_error = \"keep\"). Look at it with\n"+
+		"  ssh -i %s -p %s -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no root@127.0.0.1\n"+
+		"Power it off when done; the next build of this image ends it too.", key, port), err
+}
+
 func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -82,12 +98,8 @@ func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
 }
 
 func readRecord(h host.Files, name string) (r guestRecord, err error) {
-	f, err := h.OpenFile(name, os.O_RDONLY, 0)
+	data, err := host.ReadFile(h, name)
 	if err != nil {
-		return r, err
-	}
-	data, err := io.ReadAll(f)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return r, err
 	}
 	if err := json.Unmarshal(data, &r); err != nil {

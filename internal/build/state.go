@@ -41,9 +41,11 @@ type state struct {
 	vm       *qemu.VM           // the guest that runs now, nil for none
 	server   *preseed.Server    // serves the installer, nil when no installer runs
 	guest    *provision.Guest   // SSH connection into the guest, nil for none
-	image    string             // the compacted image, before it is published
-	manifest cache.Manifest
-	result   *cache.Image
+
+	consoleLog string // of the last guest that ran
+	image      string // the compacted image, before it is published
+	manifest   cache.Manifest
+	result     *cache.Image
 
 	cleanups []cleanup
 }
@@ -53,7 +55,7 @@ type cleanup struct {
 	run  func(context.Context) error
 }
 
-func newState(ctx context.Context, b *Builder, s Spec, inputs cache.Inputs) (*state, error) {
+func newState(b *Builder, s Spec, inputs cache.Inputs) (*state, error) {
 	key := inputs.Key()
 	dir := b.Store.BuildDir(key)
 	if err := b.Host.RemoveAll(dir); err != nil {
@@ -69,7 +71,7 @@ func newState(ctx context.Context, b *Builder, s Spec, inputs cache.Inputs) (*st
 	st := &state{Builder: b, Spec: s, key: key, dir: dir, log: log, started: time.Now()}
 	st.manifest = cache.Manifest{
 		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: Format, Firmware: s.Firmware,
-		Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
+		ISO: s.ISO.Name, Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
 	}
 	return st, nil
 }
@@ -89,9 +91,7 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 			failed = st.fail(ctx, s.name, err)
 			break
 		}
-		took := time.Since(begun).Round(100 * time.Millisecond)
-		st.manifest.Steps = append(st.manifest.Steps, cache.Step{Name: s.name, Seconds: took.Seconds()})
-		st.note(ctx, s.name, "end", took.String())
+		st.note(ctx, s.name, "end", st.took(s.name, begun).String())
 	}
 	err := st.cleanUp(ctx, failed)
 	err = errors.Join(err, st.log.Close())
@@ -109,8 +109,9 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 // wants to look at (on_error = "keep") stays, and so does all that was made before it.
 func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	if failed != nil && st.KeepGuest && st.vm != nil && ctx.Err() == nil {
-		failed.Hint = st.keepGuest()
-		return nil
+		hint, err := st.keepGuest()
+		failed.Hint = hint
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
@@ -121,6 +122,13 @@ func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// took records a step's duration in the manifest.
+func (st *state) took(name string, begun time.Time) time.Duration {
+	d := time.Since(begun).Round(100 * time.Millisecond)
+	st.manifest.Steps = append(st.manifest.Steps, cache.Step{Name: name, Seconds: d.Seconds()})
+	return d
 }
 
 // path is a file of this build on the host.

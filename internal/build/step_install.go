@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
-	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
@@ -79,8 +78,7 @@ func (st *state) install(ctx context.Context, key string) (*cache.Layer, error) 
 
 // installerMachine is a guest that boots the ISO's kernel and finds its answers on our server.
 func (st *state) installerMachine(ctx context.Context, id provision.Identity, disk string) (qemu.Machine, error) {
-	inst, err := st.unpackInstaller()
-	if err != nil {
+	if err := st.unpackInstaller(); err != nil {
 		return qemu.Machine{}, err
 	}
 	url, err := st.serve(ctx, id)
@@ -95,32 +93,31 @@ func (st *state) installerMachine(ctx context.Context, id provision.Identity, di
 	m.Append = st.commandLine(url)
 	m.CDROMs = []string{st.iso}
 	m.NoReboot = true
-	_ = inst
 	return m, nil
 }
 
 // unpackInstaller copies kernel and initrd out of the ISO into the build directory.
-func (st *state) unpackInstaller() (*media.Installer, error) {
+func (st *state) unpackInstaller() error {
 	f, err := st.Host.OpenFile(st.iso, os.O_RDONLY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the installer ISO: %w", err)
+		return fmt.Errorf("cannot open the installer ISO: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	inst, err := media.Open(f, info.Size())
 	if err != nil {
-		return nil, &hintError{fmt.Errorf("%s: %w", st.iso, err), "Use a Debian netinst, DVD or netboot (mini) ISO."}
+		return &hintError{fmt.Errorf("%s: %w", st.iso, err), "Use a Debian netinst, DVD or netboot (mini) ISO."}
 	}
 	if inst.Arch != "" && inst.Arch != st.Arch {
-		return nil, &hintError{
+		return &hintError{
 			fmt.Errorf("the ISO %s installs %s, the image is to be %s", st.iso, inst.Arch, st.Arch),
 			"Set arch, or choose the ISO of that architecture.",
 		}
 	}
-	return inst, errors.Join(
+	return errors.Join(
 		st.extract("vmlinuz", inst.WriteKernel),
 		st.extract("initrd", inst.WriteInitrd))
 }
@@ -186,5 +183,3 @@ func (st *state) stopServing(ctx context.Context) {
 	st.note(ctx, "install", "served", fmt.Sprintf("%d requests", len(st.server.Requests())))
 	st.server = nil
 }
-
-var _ host.Host = (host.Host)(nil)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
@@ -74,7 +75,7 @@ func runScripts(ctx context.Context, st *state) error {
 		if err != nil {
 			return err
 		}
-		st.manifest.Steps = append(st.manifest.Steps, st.timing("script:"+s.Name, begun))
+		st.note(ctx, "script "+s.Name, "end", st.took("script:"+s.Name, begun).String())
 	}
 	return nil
 }
@@ -88,7 +89,9 @@ func finalize(ctx context.Context, st *state) error {
 		if err != nil {
 			return err
 		}
-		st.manifest.Packages = packages
+		for _, p := range packages {
+			st.manifest.Packages = append(st.manifest.Packages, cache.Package(p))
+		}
 		return st.guest.Finalize(ctx, st.log)
 	})
 	if err != nil {

@@ -2,10 +2,13 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/media"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
@@ -15,9 +18,14 @@ func compact(ctx context.Context, st *state) error {
 	st.image = st.Store.TempPath(st.key, "image.qcow2")
 	image := st.image
 	st.Defer("remove the unpublished image", func(context.Context) error { return st.Host.RemoveAll(image) })
-	if err := qemu.Compact(ctx, st.Host, st.disk, st.image, nil); err != nil {
+	if err := qemu.Compact(ctx, st.Host, st.disk, st.image); err != nil {
 		return err
 	}
+	info, err := qemu.ReadInfo(ctx, st.Host, st.image)
+	if err != nil {
+		return err
+	}
+	st.manifest.VirtualSizeBytes = info.VirtualSize
 	return qemu.Check(ctx, st.Host, st.image)
 }
 
@@ -27,22 +35,52 @@ func verify(ctx context.Context, st *state) error {
 		st.note(ctx, "verify", "skip", "verify = false")
 		return nil
 	}
-	overlay := st.path("verify.qcow2")
-	if err := qemu.CreateOverlay(ctx, st.Host, overlay, st.image); err != nil {
-		return err
-	}
-	st.Defer("remove the verification's disk", func(context.Context) error { return st.Host.RemoveAll(overlay) })
 	v, err := provision.NewVerification()
 	if err != nil {
 		return err
 	}
-	m, err := st.machine(ctx, "verify", overlay)
+	m, err := st.verifyMachine(ctx, v)
 	if err != nil {
 		return err
 	}
-	_ = m
-	_ = v
-	return fmt.Errorf("unfinished")
+	if err := st.start(ctx, m); err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH,
+		fmt.Errorf("cloud-init did not finish within %s", st.Timeouts.SSH))
+	defer cancel()
+	err = st.whileUp(limit, func(ctx context.Context) error {
+		facts, err := v.Check(ctx, st.Host.Dial, st.vm.SSHAddr(), st.console, sshEvery, func(err error) {
+			st.note(ctx, "verify", "wait", err.Error())
+		})
+		st.manifest.Verify = &cache.Verification{MachineID: facts.MachineID, HostKeys: facts.HostKeys, CloudInit: facts.CloudInit}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the image does not start as its users would start it: %w", err)
+	}
+	return st.end(ctx)
+}
+
+// verifyMachine boots a throw-away overlay of the image, with a NoCloud seed and a console of its own.
+func (st *state) verifyMachine(ctx context.Context, v *provision.Verification) (qemu.Machine, error) {
+	overlay, seed := st.path("verify.qcow2"), st.path("seed.iso")
+	st.Defer("remove the verification's disks", func(context.Context) error {
+		return errors.Join(st.Host.RemoveAll(overlay), st.Host.RemoveAll(seed))
+	})
+	if err := qemu.CreateOverlay(ctx, st.Host, overlay, st.image); err != nil {
+		return qemu.Machine{}, err
+	}
+	iso, err := media.Seed(v.Seed())
+	if err != nil {
+		return qemu.Machine{}, err
+	}
+	if err := host.WriteFile(st.Host, seed, iso, 0o600); err != nil {
+		return qemu.Machine{}, err
+	}
+	m, err := st.machine(ctx, "verify", overlay)
+	m.CDROMs = []string{seed}
+	return m, err
 }
 
 // publish makes the image visible under its key, and records it in the registry.
@@ -55,5 +93,3 @@ func publish(ctx context.Context, st *state) error {
 	st.result = img
 	return st.Store.RegisterImage(ctx, img)
 }
-
-var _ cache.Image

@@ -24,7 +24,7 @@ func (st *state) awaitInstaller(ctx context.Context) error {
 		return err
 	}
 	if exit.Reason != qemu.Reset && exit.Reason != qemu.Shutdown {
-		return fmt.Errorf("the installer's machine ended: %s", exit)
+		return &guestEnded{exit}
 	}
 	for _, r := range st.server.Requests() {
 		if strings.HasSuffix(r.Path, "/"+installFile) && r.Status == 200 {
@@ -49,9 +49,6 @@ func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
 		case <-tick.C:
 		}
 		now := st.look(ctx)
-		if now.full {
-			return qemu.Exit{}, errDiskFull
-		}
 		if now != last {
 			last, alive = now, time.Now()
 		}
@@ -61,16 +58,10 @@ func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
 	}
 }
 
-var errDiskFull = &hintError{
-	errors.New("disk full: the guest's disk cannot grow in the store"),
-	"Free some space, or set data_dir to a larger file system.",
-}
-
 // signs of life of a guest; any change is one.
 type signs struct {
 	written, console int64
 	requests         int
-	full             bool
 }
 
 func (st *state) look(ctx context.Context) signs {
@@ -78,12 +69,11 @@ func (st *state) look(ctx context.Context) signs {
 	if n, err := st.vm.BytesWritten(ctx); err == nil {
 		s.written = n
 	}
-	if info, err := st.Host.Stat(st.path("console.log")); err == nil {
+	if info, err := st.Host.Stat(st.consoleLog); err == nil {
 		s.console = info.Size()
 	}
 	if st.server != nil {
 		s.requests = len(st.server.Requests())
 	}
-	s.full = st.vm.DiskFull()
 	return s
 }

@@ -112,6 +112,9 @@ type watchedBody struct {
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil { // else what is buffered would come first
+		return 0, b.explain(err)
+	}
 	b.watch.Reset(b.idle)
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {

@@ -127,10 +127,15 @@ func mapping(m *yaml.Node, key string) (*yaml.Node, error) {
 	return v, nil
 }
 
-func setString(m *yaml.Node, key, v string) {
+func setString(m *yaml.Node, key, v string) { set(m, key, text(v)) }
+
+// text is a string that every reader of YAML takes for one, quoted where it looks like something else.
+func text(v string) yaml.Node {
 	var n yaml.Node
-	n.SetString(v)
-	set(m, key, n)
+	if err := n.Encode(v); err != nil {
+		n.SetString(v)
+	}
+	return n
 }
 
 func setTime(m *yaml.Node, key string, t time.Time) {
@@ -144,8 +149,7 @@ func set(m *yaml.Node, key string, v yaml.Node) *yaml.Node {
 		*old = v
 		return old
 	}
-	var k yaml.Node
-	k.SetString(key)
+	k := text(key)
 	m.Content = append(m.Content, &k, &v)
 	return &v
 }

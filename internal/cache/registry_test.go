@@ -25,7 +25,11 @@ images:
   other:
 deployments:
   developer:
-    proxmox-sg: {type: template, template_id: 9000, deployed_at: 2025-01-27T11:00:00Z, image_cache_key: def456}
+    proxmox-sg:
+      type: template
+      template_id: 9000
+      deployed_at: 2025-01-27T11:00:00Z
+    aws-sg: {type: ami, ami_id: ami-abc123}
 version: 7
 `
 

@@ -213,10 +213,13 @@ func TestRefsConcurrently(t *testing.T) {
 	s, ctx := newStore(t), t.Context()
 	var wg sync.WaitGroup
 	lasts := make(chan string, 8)
-	for _, ref := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+	refs := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	for _, ref := range refs {
 		if err := s.AddRef(ctx, testKey, ref); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, ref := range refs {
 		wg.Go(func() {
 			unlock, err := s.Lock(ctx, testKey, nil)
 			if err != nil {
@@ -233,7 +236,7 @@ func TestRefsConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(lasts) == 0 {
-		t.Error("nobody dropped the last reference")
+	if len(lasts) != 1 {
+		t.Errorf("%d callers dropped the last reference", len(lasts))
 	}
 }

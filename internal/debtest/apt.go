@@ -35,6 +35,8 @@ func (a *aptArchive) options() []string {
 		"Dir::State::Lists=" + filepath.Join(a.dir, "lists"),
 		"Dir::State::status=" + filepath.Join(a.dir, "status"),
 		"Dir::Cache=" + filepath.Join(a.dir, "cache"),
+		"Dir::Cache::pkgcache=pkgcache.bin", // container images switch these off, and every call parses the lists anew
+		"Dir::Cache::srcpkgcache=srcpkgcache.bin",
 		"APT::Architecture=" + architecture,
 		"APT::Architectures=" + architecture,
 		"APT::Sandbox::User=root",

@@ -106,8 +106,8 @@ func (i installer) plan(stanzas []stanza, present []bool) plan {
 }
 
 // provides is every name the stand-in for the missing module udebs answers to, sorted: the merged ones' own
-// names and what they provided, and the general name (ext4-modules) of any kernel's module udeb, unless a kept
-// udeb of the installer's kernel has it.
+// names, the general name (ext4-modules) of any kernel's module udeb, and what these provided, unless a kept udeb
+// of the installer's kernel has that general name.
 func (i installer) provides(p plan) []string {
 	var names []string
 	for _, s := range p.merge {
@@ -122,7 +122,7 @@ func (i installer) provides(p plan) []string {
 		case i.relevant(name):
 			kept[match[1]] = true
 		default:
-			names = append(names, match[1])
+			names = append(append(names, match[1]), commaList(s.get("Provides"))...)
 		}
 	}
 	slices.Sort(names)

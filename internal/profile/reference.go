@@ -53,7 +53,7 @@ func isPath(ref, ending string) bool {
 // by its file either way, so that moving a file changes no image.
 func (c *Config) script(dir, ref string) (Script, *Error) {
 	f, ok := c.files[path.Join(dir, ref+".sh")]
-	if isPath(ref, ".sh") {
+	if strings.Contains(ref, "/") || strings.HasSuffix(ref, ".sh") {
 		var e *Error
 		if f, e = c.outside(ref); e != nil {
 			return Script{}, e

@@ -27,30 +27,40 @@ func (c *Config) templates(l *layer, res *Resolved) Errors {
 		add(path.Base(f.name), f)
 	}
 
-	ref := value(l.Preseed)
-	name, ok := c.templateName(ref)
-	if isPath(ref, ".tmpl") && !ok {
-		f, e := c.outside(ref)
-		if e != nil {
-			return append(t.errs, l.fault("preseed", e))
-		}
-		name, ok = ref, true
+	name, f, e := c.template(value(l.Preseed))
+	if e != nil {
+		return append(t.errs, l.fault("preseed", e))
+	}
+	if _, known := res.Templates[name]; !known {
 		add(name, f)
 	}
-	if !ok {
-		hint := suggest(ref, c.names("preseeds.d", ".tmpl", ".cfg"))
-		return append(t.errs, l.fault("preseed", &Error{Msg: fmt.Sprintf("no template %q in preseeds.d", ref), Hint: hint}))
+	if len(t.errs) == 0 {
+		t.follow(name, nil, map[string]bool{})
 	}
 	res.PreseedTemplate = name
-	t.follow(name, nil)
 	return t.errs
+}
+
+// template finds the template a profile refers to. A path is its own name, so that it hides nothing in preseeds.d.
+func (c *Config) template(ref string) (string, file, *Error) {
+	if strings.Contains(ref, "/") {
+		f, e := c.outside(ref)
+		return ref, f, e
+	}
+	if name, ok := c.templateName(ref); ok {
+		return name, file{}, nil
+	}
+	return "", file{}, &Error{
+		Msg:  fmt.Sprintf("no template %q in preseeds.d", ref),
+		Hint: suggest(ref, c.names("preseeds.d", ".tmpl", ".cfg")),
+	}
 }
 
 // templateName finds the template that "debian", "debian.cfg" or "debian.cfg.tmpl" stands for. Of a debian.cfg and
 // a debian.cfg.tmpl the one in the higher tree counts.
 func (c *Config) templateName(ref string) (string, bool) {
 	best := file{tree: -1}
-	for _, end := range []string{".cfg.tmpl", ".cfg", ".tmpl", ""} {
+	for _, end := range []string{"", ".tmpl", ".cfg.tmpl", ".cfg"} {
 		if f, ok := c.files[path.Join("preseeds.d", ref+end)]; ok && f.tree > best.tree {
 			best = f
 		}
@@ -97,8 +107,8 @@ func templateError(file string, err error) *Error {
 	return e
 }
 
-// follow visits the templates that name includes; path is the way to it.
-func (t *templateSet) follow(name string, path []string) {
+// follow visits the templates that name includes, each once; path is the way to it.
+func (t *templateSet) follow(name string, path []string, done map[string]bool) {
 	path = append(slices.Clone(path), name)
 	for _, inc := range includes(t.trees[name].Root) {
 		at := func(msg, hint string) {
@@ -110,10 +120,11 @@ func (t *templateSet) follow(name string, path []string) {
 		case slices.Contains(path, inc.Name):
 			at("includes itself: "+strings.Join(append(path, inc.Name), " → "),
 				"a template that extends an embedded one needs a name of its own")
-		default:
-			t.follow(inc.Name, path)
+		case !done[inc.Name]:
+			t.follow(inc.Name, path, done)
 		}
 	}
+	done[name] = true
 }
 
 // includes lists the {{template}} actions in n.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -48,8 +48,9 @@ func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, 
 	if img != nil { // it exists: the state must know it before anything else is said
 		plan.imageResult = resultOf(img, r.rt.logPath(key))
 		plan.Arch = types.StringValue(string(spec.Arch))
+		plan.Reference = types.StringValue(reference)
+		plan.PasswordWO = types.StringNull()
 		resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
-		resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateReference, encodeReference(reference))...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 	}
 	if err != nil {
@@ -58,7 +59,7 @@ func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, 
 	}
 	if m := img.Manifest; m.Accelerator == qemu.TCG && m.BuiltAt.After(begun) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Image %q was built by emulation", spec.Name),
-			"This machine cannot accelerate "+string(spec.Arch)+" guests: "+sentence(m.AcceleratorReason))
+			"This machine cannot accelerate "+string(spec.Arch)+" guests: "+strings.TrimSuffix(m.AcceleratorReason, ".")+".")
 	}
 }
 
@@ -80,6 +81,12 @@ func (r *runtime) toBuild(ctx context.Context, config, plan *imageModel, timeout
 			"The files of the image are not those that were planned with:\n"+texts(changes(knownStrings(plan.Inputs), got.digests))+
 				"\n\nNothing was built. Plan again.")
 		return build.Spec{}, nil, diags
+	}
+	if !r.stored(ctx, got.spec, got.digests.key()) {
+		if err := r.tools(ctx, got.spec); err != nil {
+			diags.AddError(fmt.Sprintf(cannotBuildHere, got.spec.Name), sentence(err.Error()))
+			return build.Spec{}, nil, diags
+		}
 	}
 	password := string(got.profile.Password)
 	if !config.PasswordWO.IsNull() {
@@ -133,31 +140,14 @@ func (r *runtime) lock(ctx context.Context, key string) (func() error, error) {
 	})
 }
 
-// privateReference is the key of the private state under which a resource keeps its reference to its file. Two
-// state objects can share one file: two resources with equal inputs, or the old and the new one of a replacement
-// that creates before it destroys. The file goes with the last of them.
-const privateReference = "reference"
-
+// newReference names one state object in the store. Two of them can share one file: two resources with equal inputs,
+// or the old and the new object of a replacement that creates before it destroys. The file goes with the last of
+// them. The reference is an attribute and no private state, because replacing a tainted object gives its Delete none
+// (seen with Terraform 1.11.4).
 func newReference() (string, error) {
 	var b [16]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return "", fmt.Errorf("cannot make a reference: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
-}
-
-func encodeReference(id string) []byte {
-	b, _ := json.Marshal(id) // a string always encodes
-	return b
-}
-
-// noReference stands for the reference of an imported image, which has none.
-const noReference = "none"
-
-func decodeReference(b []byte) string {
-	var id string
-	if json.Unmarshal(b, &id) != nil || id == "" {
-		return noReference
-	}
-	return id
 }

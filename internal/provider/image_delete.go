@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"path"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
@@ -11,18 +13,19 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
+// noReference stands for the reference of an imported image, which has none.
+const noReference = "none"
+
 // Delete drops this resource's hold on the file. The file goes with the last one, unless it is to be kept.
 func (r *imageResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var m imageModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &m)...)
-	private, diags := req.Private.GetKey(ctx, privateReference)
-	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() || m.ID.IsNull() {
 		return
 	}
 	ctx, end := r.rt.work.begin(ctx)
 	defer end()
-	if err := r.rt.release(ctx, &m, decodeReference(private)); err != nil {
+	if err := r.rt.release(ctx, &m, cmp.Or(m.Reference.ValueString(), noReference)); err != nil {
 		resp.Diagnostics.AddError("Cannot delete the stored image", sentence(err.Error()))
 	}
 }
@@ -41,8 +44,11 @@ func (r *runtime) release(ctx context.Context, m *imageModel, reference string) 
 	}
 	img, err := r.store.Image(ctx, name, arch, key)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
+	case errors.Is(err, fs.ErrNotExist): // its manifest and its entry in the registry may still be there
+		base := path.Join(r.imagesDir(), cache.ImageID(name, arch, key))
+		img = &cache.Image{
+			Path: base + ".qcow2", ManifestPath: base + ".json", Manifest: cache.Manifest{Key: key, Name: name, Arch: arch},
+		}
 	case err != nil && !errors.Is(err, cache.ErrCorrupt): // a damaged one is returned, so that it can go
 		return err
 	}

@@ -16,9 +16,6 @@ type digests struct {
 	opaque  bool            // not even the names are known
 }
 
-// known returns fully known digests.
-func known(in cache.Inputs) digests { return digests{parts: in.Map()} }
-
 // complete says whether the key can be computed.
 func (d digests) complete() bool { return !d.opaque && len(d.unknown) == 0 }
 

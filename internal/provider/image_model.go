@@ -25,6 +25,7 @@ type imageModel struct {
 	Emulation     types.Bool     `tfsdk:"emulation"`
 	KeepOnDestroy types.Bool     `tfsdk:"keep_on_destroy"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
+	Reference     types.String   `tfsdk:"reference"`
 
 	imageResult
 }

@@ -2,7 +2,7 @@ package provider
 
 import (
 	"context"
-	"strconv"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	changedSummary = "Image inputs changed after the plan"
-	destroyHint    = "\n\nA destroy plans first, too: to destroy the image without mending this, add -refresh=false."
+	changedSummary  = "Image inputs changed after the plan"
+	cannotBuildHere = "Image %q cannot be built on this machine yet"
+	destroyHint     = "\n\nA destroy plans first, too: to destroy the image without mending this, add -refresh=false."
 )
 
 // ModifyPlan computes the key of the image from the files as they are now, and from it whether the image that
@@ -39,6 +40,9 @@ func (r *imageResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	}
 	d := decide(storedIn(state), got.digests)
 	plan.apply(d, &config, state, got)
+	if d.build && d.key != "" {
+		plan.LogPath = types.StringValue(r.rt.logPath(d.key)) // for whoever wants to watch the build
+	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	for _, p := range d.replace {
 		resp.RequiresReplace.Append(p)
@@ -122,13 +126,13 @@ func lockDiagnostics(lock types.Map, got digests) diag.Diagnostics {
 // apply writes a decision into the plan.
 func (m *imageModel) apply(d decision, config, state *imageModel, got *resolution) {
 	if !d.build { // a no-op, or settings that need no build: what is stored stays
-		m.imageResult = state.imageResult
+		m.imageResult, m.Reference = state.imageResult, state.Reference
 		if config.Arch.IsNull() {
 			m.Arch = state.Arch
 		}
 		return
 	}
-	m.imageResult = unknownResult()
+	m.imageResult, m.Reference = unknownResult(), types.StringUnknown()
 	m.Inputs = plannedInputs(got.digests)
 	m.Status = types.StringValue(statusOK)
 	m.Format = types.StringValue(build.Format)
@@ -152,18 +156,16 @@ func (m *imageModel) apply(d decision, config, state *imageModel, got *resolutio
 // foresee finds, before hours are spent, what a build would fail for. What is stored already needs no build.
 func (r *runtime) foresee(ctx context.Context, s build.Spec, d decision, config *imageModel, last bool) diag.Diagnostics {
 	var diags diag.Diagnostics
-	if d.key != "" && d.broken == "" {
-		if _, err := r.store.Image(ctx, s.Name, s.Arch, d.key); err == nil {
-			return nil
-		}
+	if d.broken == "" && r.stored(ctx, s, d.key) {
+		return nil
 	}
 	if s.Arch != r.host.Arch() && !s.Emulation && !config.Emulation.IsUnknown() {
 		diags.AddAttributeError(path.Root("emulation"), "This machine cannot accelerate "+string(s.Arch)+" guests",
 			"The image is for "+string(s.Arch)+" and this machine is "+string(r.host.Arch())+". Set emulation = true to build it by "+
 				"emulation, which takes about ten times as long, or build it on a machine of its own architecture.")
 	}
-	if err := r.tools(s.Arch); err != nil && last { // said once, also for a replacement, which is planned twice
-		diags.AddWarning("Image "+strconv.Quote(s.Name)+" cannot be built here yet",
+	if err := r.tools(ctx, s); err != nil && last { // said once, also for a replacement, which is planned twice
+		diags.AddWarning(fmt.Sprintf(cannotBuildHere, s.Name),
 			sentence(err.Error())+"\n\nThe apply will fail until this is mended.")
 	}
 	return diags

@@ -176,11 +176,12 @@ func resultAttributes() map[string]schema.Attribute {
 		"status": computed("State of the stored file as of the last refresh: `" + statusOK + "`, `" + statusMissing + "` or `" +
 			statusCorrupt + "`. Anything but `" + statusOK + "` replaces the resource, with the same `id`."),
 		"log_path":      computed("Path of the build's log, which grows while it runs."),
+		"reference":     computed("This resource's entry in the store's list of who uses the file. An imported image has none."),
 		"manifest_path": computed("Path of the manifest, a JSON file: inputs, packages with their versions, durations, and how it was built."),
 	}
 }
 
-var webAddress = stringvalidator.RegexMatches(regexp.MustCompile(`^(https?|file)://`), "must begin with https://, http:// or file://")
+var webAddress = stringvalidator.RegexMatches(regexp.MustCompile(`^https?://[^/]`), "must begin with https:// or http://")
 
 func isoAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
@@ -191,10 +192,10 @@ func isoAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"name": text("Name of an ISO in the catalogue, `isos.d`."),
 			"url": schema.StringAttribute{
-				Optional: true, MarkdownDescription: "URL of the ISO, `https`, `http` or `file`. Needs `sha256` or `checksum_url`.",
+				Optional: true, MarkdownDescription: "URL of the ISO, `https` or `http`. Needs `sha256` or `checksum_url`.",
 				Validators: []validator.String{webAddress},
 			},
-			"path": text("Path of a local ISO file, which is used where it is. A leading `~` is your home directory."),
+			"path": text("Path of a local ISO file, relative to the working directory or absolute, which is used where it is. A leading `~` is your home directory."),
 			"sha256": schema.StringAttribute{
 				Optional: true, MarkdownDescription: "SHA-256 of the ISO, 64 hexadecimal digits.",
 				Validators: []validator.String{stringvalidator.RegexMatches(regexp.MustCompile(`^[0-9a-f]{64}$`),

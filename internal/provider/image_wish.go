@@ -1,11 +1,8 @@
 package provider
 
 import (
-	"net/url"
-	"path"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -88,9 +85,7 @@ func triggers(v types.Map, u *unknowns) map[string]string {
 }
 
 // placeholderISO stands for an ISO that is not known yet, so that the rest can be resolved without one.
-var placeholderISO = profile.ISO{
-	URL: "https://unknown.invalid/unknown.iso", Filename: "unknown.iso", SHA256: strings.Repeat("0", 64),
-}
+var placeholderISO = profile.ISO{URL: "https://unknown.invalid/unknown.iso", SHA256: strings.Repeat("0", 64)}
 
 // inlineISO is the ISO given inline, nil for none. One taken from the catalogue by name goes into the override.
 func inlineISO(v types.Object, o *profile.Profile, u *unknowns) *profile.ISO {
@@ -111,11 +106,8 @@ func inlineISO(v types.Object, o *profile.Profile, u *unknowns) *profile.ISO {
 		URL: m.URL.ValueString(), Path: m.Path.ValueString(), SHA256: m.SHA256.ValueString(),
 		ChecksumURL: m.ChecksumURL.ValueString(), Filename: m.Filename.ValueString(),
 	}
-	if iso.URL == "" && iso.Path == "" { // the digest is known, only the place it comes from is not
-		iso.URL, iso.Filename = placeholderISO.URL, placeholderISO.Filename
-	}
-	if iso.Filename == "" {
-		iso.Filename = lastElement(iso.URL, iso.Path)
+	if iso.URL == "" && iso.Path == "" { // the digest is known, only the place is not
+		iso.URL = placeholderISO.URL
 	}
 	return &iso
 }
@@ -145,24 +137,4 @@ func isoOf(v types.Object) (isoModel, bool) {
 		Name: text("name"), URL: text("url"), Path: text("path"),
 		SHA256: text("sha256"), ChecksumURL: text("checksum_url"), Filename: text("filename"),
 	}, true
-}
-
-// isoAttributeTypes is the type of the iso object.
-func isoAttributeTypes() map[string]attr.Type {
-	return map[string]attr.Type{
-		"name": types.StringType, "url": types.StringType, "path": types.StringType,
-		"sha256": types.StringType, "checksum_url": types.StringType, "filename": types.StringType,
-	}
-}
-
-// lastElement is the file's name in a URL or a path.
-func lastElement(address, file string) string {
-	if address == "" {
-		return path.Base(file)
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return path.Base(address)
-	}
-	return path.Base(u.Path)
 }

@@ -47,11 +47,20 @@ func (d directory) resolve(configured string, env environment) (string, error) {
 	if dir == "" {
 		return "", nil
 	}
-	dir, err := expandHome(dir, env.home)
+	dir, err := absolute(dir, env.home)
 	if err != nil {
 		return "", fmt.Errorf("cannot resolve %s: %w", d.attribute, err)
 	}
-	return filepath.Abs(dir)
+	return dir, nil
+}
+
+// absolute is the absolute path of one that may begin with ~ or be relative to the working directory.
+func absolute(path string, home func() (string, error)) (string, error) {
+	path, err := expandHome(path, home)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
 }
 
 // expandHome replaces a leading ~ by the home directory. ~user is refused rather than taken for a folder's name.

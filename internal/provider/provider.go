@@ -127,6 +127,7 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		store:      store,
 		builder:    p.builder(p.host, store),
 		work:       p.work,
+		env:        p.env,
 		dataDir:    data,
 		configDir:  config,
 		projectDir: project,

@@ -26,6 +26,7 @@ type runtime struct {
 	store      *cache.Store
 	builder    imageBuilder
 	work       *Work
+	env        environment
 	dataDir    string
 	configDir  string
 	projectDir string

@@ -5,31 +5,17 @@ import (
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
-func TestParseSize(t *testing.T) {
-	for in, want := range map[string]int64{
-		"20G": 20 << 30, "512M": 512 << 20, "20GiB": 20 << 30, "20 GB": 20 << 30, "1T": 1 << 40, "4096": 4096, "8K": 8192,
-	} {
-		got, err := parseSize(in)
-		if err != nil || got != want {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "G", "-1G", "1.5G", "20X", "0", "0G", "99999999999T", "20G ", "9223372036854775808"} {
-		if got, err := parseSize(in); err == nil {
-			t.Errorf("parseSize(%q) = %d, want an error", in, got)
-		}
-	}
-}
-
 func TestFormatSizeIsReadBack(t *testing.T) {
-	for n, want := range map[int64]string{20 << 30: "20G", 1 << 40: "1T", 1536 << 20: "1536M", 1000: "1000", 3 << 10: "3K"} {
+	for n, want := range map[int64]string{20 << 30: "20G", 1 << 40: "1T", 1536 << 20: "1536M", 3 << 10: "3K"} {
 		if got := formatSize(n); got != want {
 			t.Errorf("formatSize(%d) = %q, want %q", n, got, want)
 		}
-		if back, err := parseSize(want); err != nil || back != n {
-			t.Errorf("parseSize(%q) = %d, %v; want %d", want, back, err, n)
+		if back, err := profile.ParseSize(want); err != nil || back != n {
+			t.Errorf("profile.ParseSize(%q) = %d, %v; want %d", want, back, err, n)
 		}
 	}
 }

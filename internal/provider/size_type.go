@@ -9,6 +9,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 var (
@@ -62,8 +64,8 @@ func (v sizeValue) StringSemanticEquals(_ context.Context, o basetypes.StringVal
 	if !ok {
 		return false, nil
 	}
-	a, errA := parseSize(v.ValueString())
-	b, errB := parseSize(other.ValueString())
+	a, errA := profile.ParseSize(v.ValueString())
+	b, errB := profile.ParseSize(other.ValueString())
 	return errA == nil && errB == nil && a == b, nil
 }
 
@@ -71,8 +73,7 @@ func (v sizeValue) ValidateAttribute(_ context.Context, req xattr.ValidateAttrib
 	if v.IsNull() || v.IsUnknown() {
 		return
 	}
-	if _, err := parseSize(v.ValueString()); err != nil {
-		resp.Diagnostics.AddAttributeError(req.Path, "Invalid disk size", capitalize(err.Error())+".\n\n"+
-			`Write a number and a unit: "20G", "512M" (powers of 1024).`)
+	if _, err := profile.ParseSize(v.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid disk size", sentence(err.Error()))
 	}
 }

@@ -41,6 +41,11 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if err != nil {
 		return nil, err
 	}
+	if iso := w.request.ISO; iso != nil && iso.Path != "" {
+		if iso.Path, err = absolute(iso.Path, r.env.home); err != nil {
+			return nil, &isoError{err}
+		}
+	}
 	w.request.HostArch = r.host.Arch()
 	resolved, err := config.Resolve(w.request)
 	if err != nil {

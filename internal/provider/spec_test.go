@@ -17,7 +17,7 @@ func resolved() *profile.Resolved {
 	return &profile.Resolved{
 		Name: "developer", Arch: host.X86_64,
 		ISO:      profile.ISO{Name: "debian", Title: "Debian", URL: "https://example.test/d.iso", ChecksumURL: "https://example.test/S", Filename: "d.iso"},
-		Firmware: "bios", Templates: map[string]string{"debian": "d-i"}, PreseedTemplate: "debian",
+		Firmware: "bios", Templates: map[string]string{"debian": "d-i debian-installer/locale string C\n"}, PreseedTemplate: "debian",
 		Install:  profile.Script{Name: "debian", Body: []byte("install")},
 		Scripts:  []profile.Script{{Name: "base", Body: []byte("b")}, {Name: "developer", Body: []byte("d")}},
 		BootArgs: []string{"quiet"}, Username: "me", Password: "secret", PasswordVersion: 3, Hostname: "dev", HTTPProxy: "http://profile.test",
@@ -32,7 +32,7 @@ func TestSpecOf(t *testing.T) {
 		Name: "developer", Profile: "developer", Arch: host.X86_64, Firmware: "bios",
 		ISO: cache.ISO{Name: "debian", URL: "https://example.test/d.iso", ChecksumURL: "https://example.test/S", Filename: "d.iso"},
 		Preseed: build.Preseed{
-			Templates: map[string]string{"debian": "d-i"}, Name: "debian",
+			Templates: map[string]string{"debian": "d-i debian-installer/locale string C\n"}, Name: "debian",
 			Values: preseed.Values{
 				Hostname: "dev", Username: "me", HTTPProxy: "http://profile.test", Packages: []string{"git"},
 				Firmware: "bios", Arch: host.X86_64, Disk: "/dev/vda",

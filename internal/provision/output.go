@@ -1,0 +1,90 @@
+package provision
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+)
+
+// tailLine is how much of a line a tail keeps, in bytes: a progress bar without line ends must not fill the
+// memory, nor the diagnostic.
+const tailLine = 1000
+
+// tail keeps the last lines written to it, as a person would see them: without the escape of a carriage return,
+// which starts the line anew. It is safe for concurrent use.
+type tail struct {
+	limit int
+
+	mu   sync.Mutex
+	done []string // whole lines
+	open []byte   // the one still being written
+	cr   bool     // a carriage return was last
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range p {
+		switch {
+		case c == '\n':
+			t.done = append(t.done, string(t.open))
+			t.done = t.done[max(0, len(t.done)-t.limit):]
+			t.open, t.cr = t.open[:0], false
+			continue
+		case c == '\r':
+			t.cr = true
+			continue
+		case t.cr:
+			t.open, t.cr = t.open[:0], false
+		}
+		if len(t.open) < tailLine {
+			t.open = append(t.open, c)
+		}
+	}
+	return len(p), nil
+}
+
+// lines returns the last lines, oldest first, with an unended one among them.
+func (t *tail) lines() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := append([]string(nil), t.done...)
+	if len(t.open) > 0 {
+		all = append(all, string(t.open))
+	}
+	for i, l := range all {
+		all[i] = strings.ToValidUTF8(l, "\uFFFD")
+	}
+	return all[max(0, len(all)-t.limit):]
+}
+
+// stream passes a script's output on. A writer that fails must not stop the script, so its first error is kept
+// for the end instead.
+type stream struct {
+	out io.Writer // nil for none
+	tail
+	err error
+}
+
+func (s *stream) Write(p []byte) (int, error) {
+	_, _ = s.tail.Write(p)
+	if s.out != nil && s.err == nil {
+		_, s.err = s.out.Write(p)
+	}
+	return len(p), nil
+}
+
+// capped is a buffer with an end.
+type capped struct {
+	bytes.Buffer
+	left int
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if c.left -= len(p); c.left < 0 {
+		return 0, errors.New("the command wrote too much")
+	}
+	return c.Buffer.Write(p)
+}

@@ -1,0 +1,142 @@
+package provision
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	tailLines = 20               // of a script's output, in its error
+	afterTime = 20 * time.Second // for what is undone in the guest after a script
+)
+
+// Script is a program for the guest: text with a line "#!…", or without one for sh.
+type Script struct {
+	Name    string // for messages
+	Body    []byte
+	Env     map[string]string // added to root's environment
+	Timeout time.Duration     // 0 for none but ctx's
+}
+
+// ScriptError is a script that did not run to a good end.
+type ScriptError struct {
+	Script   string
+	Status   int           // exit status, 128 + signal, or -1 when the script did not end by itself
+	TimedOut bool          // it ran longer than Timeout, and was killed
+	Timeout  time.Duration // the script's
+	Tail     []string      // the last lines of its output, at most 20
+	Err      error         // the reason when Status is -1: ctx's cause, ErrConnectionLost
+}
+
+func (e *ScriptError) Error() string {
+	switch {
+	case e.TimedOut:
+		return fmt.Sprintf("script %q did not end within %s and was killed", e.Script, e.Timeout)
+	case e.Status < 0:
+		return fmt.Sprintf("script %q was interrupted: %v", e.Script, e.Err)
+	}
+	return fmt.Sprintf("script %q ended with exit status %d", e.Script, e.Status)
+}
+
+func (e *ScriptError) Unwrap() error { return e.Err }
+
+var errTimedOut = errors.New("time-out")
+
+// Run runs a script as the connection's user, with DEBIAN_FRONTEND=noninteractive, no standard input, and its
+// output, standard error included, written to out as it comes (nil discards it). The script has a process group
+// of its own in the guest, and all of that is killed when the time-out or ctx ends it. A script ends when it has
+// exited and nothing it left behind holds its output open.
+//
+// Errors: a *ScriptError once the script has begun; anything else means that it never did.
+func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) (err error) {
+	dir, err := g.stage(ctx, s)
+	if err != nil {
+		return fmt.Errorf("cannot start script %q: %w", s.Name, err)
+	}
+	run, cancel := ctx, context.CancelFunc(func() {})
+	if s.Timeout > 0 {
+		run, cancel = context.WithTimeoutCause(ctx, s.Timeout, errTimedOut)
+	}
+	defer cancel()
+	sink := &stream{out: out, tail: tail{limit: tailLines}}
+	// setsid --wait forks only when it has to, so the pid is taken down in the process that becomes the script.
+	err = g.exec(run, fmt.Sprintf(`cd / && exec setsid --wait sh -c '. "$0/env" && echo $$ >"$0/pid" && exec "$0/script"' %s </dev/null 2>&1`,
+		quote(dir)), nil, sink, sink)
+	interrupted := run.Err() != nil && err != nil
+
+	// What follows is owed to the guest also when the build is cancelled.
+	after, cancelAfter := context.WithTimeout(context.WithoutCancel(ctx), afterTime)
+	defer cancelAfter()
+	var undo error
+	if interrupted {
+		undo = g.killGroup(after, dir)
+	}
+	if err == nil || !errors.Is(err, ErrConnectionLost) {
+		undo = errors.Join(undo, g.exec(after, "rm -rf "+quote(dir), nil, nil, nil))
+	}
+	if err == nil {
+		return errors.Join(undo, sink.err)
+	}
+	return errors.Join(g.scriptError(s, err, sink), undo)
+}
+
+func (g *Guest) scriptError(s Script, err error, sink *stream) error {
+	e := &ScriptError{Script: s.Name, Status: -1, Timeout: s.Timeout, Tail: sink.lines(), Err: err}
+	var status *StatusError
+	if errors.As(err, &status) {
+		e.Status, e.Err = status.Status, nil
+	}
+	e.TimedOut = errors.Is(err, errTimedOut)
+	return e
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// stage puts a script and its environment into a fresh directory that only root can look into, and returns that.
+// It is below the home directory: /tmp and /run may be mounted noexec, and scripts clean /tmp.
+func (g *Guest) stage(ctx context.Context, s Script) (dir string, err error) {
+	env := bytes.NewBufferString("export DEBIAN_FRONTEND=noninteractive\n")
+	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
+		if !envName.MatchString(k) {
+			return "", fmt.Errorf("%q cannot be the name of an environment variable", k)
+		}
+		fmt.Fprintf(env, "export %s=%s\n", k, quote(s.Env[k]))
+	}
+	made, err := g.Output(ctx, `umask 077; mktemp -d "${HOME:-/root}/.pim-XXXXXXXX"`)
+	if err != nil {
+		return "", fmt.Errorf("cannot make a directory: %w", err)
+	}
+	dir = strings.TrimSpace(string(made))
+	if err := g.Upload(ctx, path.Join(dir, "env"), env.Bytes(), 0o600); err != nil {
+		return "", err
+	}
+	if err := g.Upload(ctx, path.Join(dir, "script"), s.Body, 0o700); err != nil {
+		return "", err
+	}
+	return dir, nil
+}
+
+// killGroup ends the script staged in dir and all of its process group: SIGTERM, and SIGKILL after 5 s.
+func (g *Guest) killGroup(ctx context.Context, dir string) error {
+	err := g.exec(ctx, fmt.Sprintf(`p=$(cat %s/pid) || exit 0
+kill -s TERM -- -"$p" 2>/dev/null || exit 0
+i=0
+while kill -s 0 -- -"$p" 2>/dev/null; do
+    [ $i -lt 50 ] || { kill -s KILL -- -"$p"; exit 0; }
+    i=$((i + 1))
+    sleep 0.1
+done`, quote(dir)), nil, nil, nil)
+	if err != nil {
+		return fmt.Errorf("cannot kill the script in the guest: %w", err)
+	}
+	return nil
+}

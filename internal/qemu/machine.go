@@ -1,0 +1,146 @@
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+// GuestGateway is the address under which a guest reaches the host's loopback (QEMU's user networking).
+const GuestGateway = "10.0.2.2"
+
+// diskID is the name of the guest's own disk in QMP.
+const diskID = "disk0"
+
+// SerialConsole is the name of a guest's first serial port, for console= on a Linux command line.
+func SerialConsole(arch host.Arch) string {
+	if arch == host.ARM64 {
+		return "ttyAMA0"
+	}
+	return "ttyS0"
+}
+
+// Machine describes a virtual machine. All paths are absolute paths on the host. Every machine has one disk, a
+// network card behind user networking with its SSH port forwarded, a serial console, a screen and a random
+// number source.
+type Machine struct {
+	Name       string    // shows in the process list, such as "pim-0123456789ab-install"
+	Arch       host.Arch // of the guest
+	Binary     string    // QEMU, by FindBinary
+	Accel      string    // KVM, HVF or TCG
+	Firmware   Firmware
+	CPUs       int64
+	Memory     int64    // MiB
+	Disk       string   // qcow2 that the guest writes to; fast and not crash-safe, as a build's disk may be
+	Seed       string   // ISO 9660 image for cloud-init, a read-only second disk; "" for none
+	CDROMs     []string // ISO 9660 images
+	Kernel     string   // boot this kernel directly, "" to boot the disk
+	Initrd     string   // only with Kernel
+	Append     string   // kernel command line, only with Kernel
+	NoReboot   bool     // end the machine when the guest reboots
+	QMPSocket  string   // path of the control socket, at most 103 bytes (sockaddr_un)
+	ConsoleLog string   // file that the serial console is appended to
+}
+
+// Argv is QEMU's command line.
+func (m Machine) Argv() []string {
+	args := []string{
+		m.Binary,
+		"-name", escape(m.Name),
+		"-nodefaults", "-no-user-config",
+		"-display", "none",
+		"-qmp", "unix:" + escape(m.QMPSocket) + ",server=on,wait=off",
+		"-chardev", "file,id=console,append=on,path=" + escape(m.ConsoleLog),
+		"-serial", "chardev:console",
+		"-action", "panic=shutdown",
+	}
+	args = append(args, m.platform()...)
+	args = append(args, m.firmware()...)
+	args = append(args, m.kernel()...)
+	args = append(args, m.disks()...)
+	args = append(args,
+		// Port 0 lets the host's kernel choose a free port; VM.SSHAddr asks QEMU which it is.
+		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22",
+		"-device", "virtio-net-pci,netdev=net0,romfile=", // no network boot
+		"-device", "virtio-rng-pci",
+	)
+	if m.NoReboot {
+		args = append(args, "-no-reboot")
+	}
+	return args
+}
+
+// platform is the board: CPU, memory, accelerator and what differs between the architectures.
+func (m Machine) platform() []string {
+	args := []string{
+		"-accel", m.Accel, // tcg uses a thread per CPU by itself wherever that is safe
+		"-smp", strconv.FormatInt(m.CPUs, 10),
+		"-m", strconv.FormatInt(m.Memory, 10) + "M",
+	}
+	cpu := "host"
+	if m.Accel == TCG {
+		cpu = "max"
+		// Address space randomization makes emulation translate all code anew at every exec. This asks the guest's
+		// systemd (252 or later) to switch it off for this boot; nothing of it stays in the image. Source:
+		// systemd.system-credentials(7).
+		args = append(args, "-smbios", "type=11,value=io.systemd.credential:sysctl.extra=kernel.randomize_va_space=0")
+	}
+	if m.Arch == host.ARM64 {
+		if m.Accel == TCG {
+			cpu += ",pauth-impdef=on" // the architected pointer authentication is very slow to emulate
+		}
+		return append(args, "-machine", "virt,gic-version=max", "-cpu", cpu,
+			"-device", "virtio-gpu-pci", "-device", "pvpanic-pci")
+	}
+	return append(args, "-machine", "q35", "-cpu", cpu,
+		"-device", "VGA", "-device", "pvpanic")
+}
+
+// firmware gives every boot fresh UEFI variables, in a temporary snapshot of the template: an image carries none, so
+// no boot of it may depend on them.
+func (m Machine) firmware() []string {
+	if m.Firmware.Name != UEFI {
+		return nil
+	}
+	return []string{
+		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(m.Firmware.Code),
+		"-drive", "if=pflash,unit=1,format=raw,snapshot=on,file=" + escape(m.Firmware.Vars),
+	}
+}
+
+func (m Machine) kernel() []string {
+	if m.Kernel == "" {
+		return nil
+	}
+	return []string{"-kernel", m.Kernel, "-initrd", m.Initrd, "-append", m.Append}
+}
+
+func (m Machine) disks() []string {
+	args := []string{
+		"-drive", "if=none,id=" + diskID + ",format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap,file=" + escape(m.Disk),
+		"-device", "virtio-blk-pci,drive=" + diskID + ",bootindex=0",
+	}
+	if m.Seed != "" {
+		args = append(args,
+			"-drive", "if=none,id=seed,format=raw,readonly=on,file="+escape(m.Seed),
+			"-device", "virtio-blk-pci,drive=seed")
+	}
+	if m.Arch == host.ARM64 && len(m.CDROMs) > 0 {
+		args = append(args, "-device", "virtio-scsi-pci,id=scsi") // the virt machine has no other bus for one
+	}
+	for i, iso := range m.CDROMs {
+		id := fmt.Sprintf("cd%d", i)
+		args = append(args, "-drive", "if=none,media=cdrom,format=raw,readonly=on,id="+id+",file="+escape(iso))
+		if m.Arch == host.ARM64 {
+			args = append(args, "-device", "scsi-cd,bus=scsi.0,drive="+id)
+		} else {
+			args = append(args, "-device", fmt.Sprintf("ide-cd,bus=ide.%d,drive=%s", i, id))
+		}
+	}
+	return args
+}
+
+// escape protects the commas of a value in QEMU's option syntax.
+func escape(value string) string { return strings.ReplaceAll(value, ",", ",,") }

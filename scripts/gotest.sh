@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs one kind of Go tests, with the runner's own closing line (DONE N tests …) last.
+#
+#   scripts/gotest.sh unit    every package, under the race detector
+#   scripts/gotest.sh acc     the provider's acceptance tests, with OpenTofu and with a terraform on PATH
+#   scripts/gotest.sh e2e     real installations; takes most of an hour without hardware acceleration
+#
+# E2E_TIMEOUT bounds the last (80m). PIM_E2E_DIR keeps the installer and its packages between runs.
+set -euo pipefail
+
+kind=${1:?usage: scripts/gotest.sh unit|acc|e2e}
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+gotestsum=$(scripts/tool.sh gotestsum)
+
+# A developer's own CLI settings must not reach a test, and a setting that names a missing file breaks the CLI.
+export TF_CLI_CONFIG_FILE=/dev/null CHECKPOINT_DISABLE=1
+unset TF_ACC TF_ACC_TERRAFORM_PATH TF_ACC_PROVIDER_HOST TF_CLI_ARGS TF_DATA_DIR TF_WORKSPACE TF_LOG
+
+# acc runs the acceptance tests with the CLI at $1. The test library looks for the provider under Terraform's
+# registry; OpenTofu asks its own, so the name of that has to be given ($2).
+acc() {
+	echo "-- $(basename "$1") at $1"
+	TF_ACC=1 TF_ACC_TERRAFORM_PATH=$1 TF_ACC_PROVIDER_HOST=$2 \
+		"$gotestsum" --format testname --format-hide-empty-pkg -- -count=1 -timeout 30m -run '^TestAcc' ./internal/provider
+}
+
+case $kind in
+unit)
+	exec "$gotestsum" --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
+	;;
+acc)
+	acc "$(scripts/tool.sh tofu)" registry.opentofu.org
+	if terraform=$(command -v terraform); then
+		acc "$terraform" registry.terraform.io
+	else
+		echo "-- no terraform on PATH: tested with OpenTofu only"
+	fi
+	;;
+e2e)
+	tofu=$(scripts/tool.sh tofu)
+	export TF_ACC_TERRAFORM_PATH=$tofu
+	export PIM_E2E_DIR=${PIM_E2E_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/terraform-provider-pim/debtest}
+	exec "$gotestsum" --format standard-verbose -- \
+		-tags e2e -count=1 -timeout "${E2E_TIMEOUT:-80m}" -v ./internal/e2e
+	;;
+*)
+	echo "gotest.sh: unknown kind of tests: $kind" >&2
+	exit 2
+	;;
+esac
