@@ -39,14 +39,16 @@ body() {
 	# The CLI gets a Ctrl-C too and ends the build cleanly; this script waits for it instead of ending first.
 	trap 'echo "demo: ending, please wait" >&2' INT TERM
 	workspace
-	say "\$ tofu apply    (an hour or less without hardware acceleration; progress below, Ctrl-C ends it cleanly)"
+	local cli
+	cli=$(basename "$PIM_DEMO_CLI")
+	say "\$ $cli apply    (an hour or less without hardware acceleration; progress below, Ctrl-C ends it cleanly)"
 	follow_log
 	tf apply -input=false -auto-approve
 	kill_follower
-	say "\$ tofu plan     (nothing changed, so there is nothing to do)"
+	say "\$ $cli plan     (nothing changed, so there is nothing to do)"
 	tf plan -input=false -detailed-exitcode || die "the second plan was expected to be empty"
 	stale_plan
-	say "done"
+	say "done, in $((SECONDS / 60)) minutes"
 	next
 }
 
@@ -102,7 +104,7 @@ kill_follower() {
 stale_plan() {
 	local script status=0
 	script=$(find "$PIM_CONFIG_DIR/scripts.d" -name '*.sh' | sort | tail -n 1)
-	say "a line is added to $(basename "$script"); \$ tofu plan    (names it as the reason the image is stale)"
+	say "a line is added to $(basename "$script"); \$ $(basename "$PIM_DEMO_CLI") plan    (names it as the reason the image is stale)"
 	cp "$script" "$dir/script.saved"
 	echo 'echo "edited by the demo"' >>"$script"
 	tf plan -input=false -detailed-exitcode || status=$?

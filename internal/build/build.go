@@ -57,8 +57,11 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 		return img, err
 	}
 	b.reap(ctx, key)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeouts.Build, fmt.Errorf("the build did not end within %s", s.Timeouts.Build))
-	defer cancel()
+	if limit := s.Timeouts.Build; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("the build did not end within %s", limit))
+		defer cancel()
+	}
 	st, err := newState(b, s, inputs)
 	if err != nil {
 		return nil, &Error{Step: "start", Err: err}

@@ -42,14 +42,14 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 		failed.Output = script.Tail
 		return failed // the console has nothing to do with it
 	}
+	if st.vm == nil {
+		return failed
+	}
 	if st.server != nil {
 		failed.Served = true
 		for _, r := range st.server.Requests() {
 			failed.Requests = append(failed.Requests, r.String())
 		}
-	}
-	if st.vm == nil {
-		return failed
 	}
 	if text, err := st.console(); err == nil {
 		failed.Console = lastLines(text, consoleLines)

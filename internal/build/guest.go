@@ -22,9 +22,6 @@ func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, 
 	if err != nil {
 		return qemu.Machine{}, err
 	}
-	if fw.Vars, err = st.nvram(role, fw.Vars); err != nil {
-		return qemu.Machine{}, err
-	}
 	bin, err := qemu.FindBinary(st.Host, st.Arch)
 	if err != nil {
 		return qemu.Machine{}, err
@@ -38,20 +35,6 @@ func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, 
 		CPUs: st.CPUs, Memory: st.Memory, Firmware: fw, Disk: disk,
 		QMPSocket: path.Join(run, socketName), ConsoleLog: st.path(role + ".console.log"),
 	}, nil
-}
-
-// nvram is a guest's own copy of the firmware's variable store, "" when the firmware has none.
-func (st *state) nvram(role, template string) (string, error) {
-	if template == "" {
-		return "", nil
-	}
-	vars, err := host.ReadFile(st.Host, template)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the firmware's variables: %w", err)
-	}
-	file := st.path(role + ".nvram")
-	st.Defer("remove the guest's variables", func(context.Context) error { return st.Host.RemoveAll(file) })
-	return file, host.WriteFile(st.Host, file, vars, 0o600)
 }
 
 // socketName is what a guest's QMP socket is called, in a directory of its own.
@@ -70,6 +53,7 @@ func (st *state) runtimeDir() (string, error) {
 // start runs a guest until it ends or the build does, and records it so that a later run can end it when this
 // one is killed.
 func (st *state) start(ctx context.Context, m qemu.Machine) error {
+	st.Defer("remove the guest's record", func(context.Context) error { return st.Host.RemoveAll(st.path(recordFile)) })
 	if err := st.record(m.QMPSocket); err != nil {
 		return err
 	}

@@ -170,7 +170,9 @@ func (st *state) commandLine(url string) string {
 	args := []string{
 		"auto=true", "priority=critical", "url=" + url,
 		"hostname=" + v.Hostname, "domain=" + v.Domain, "interface=auto",
-		"DEBIAN_FRONTEND=text", "console=tty0", "console=" + qemu.SerialConsole(st.Arch),
+		"DEBIAN_FRONTEND=text",
+		"TERM=dumb", // no GNU screen on the serial console: its clock would be taken for a sign of life
+		"console=tty0", "console=" + qemu.SerialConsole(st.Arch),
 	}
 	if st.accel.Name == qemu.TCG {
 		args = append(args, "norandmaps") // emulation translates all code anew at every exec under ASLR: five times slower

@@ -79,7 +79,7 @@ func (st *state) verifyMachine(ctx context.Context, v *provision.Verification) (
 		return qemu.Machine{}, err
 	}
 	m, err := st.machine(ctx, "verify", overlay)
-	m.CDROMs = []string{seed}
+	m.Seed = seed
 	return m, err
 }
 

@@ -1,6 +1,8 @@
 package media
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -10,8 +12,12 @@ import (
 	"github.com/diskfs/go-diskfs/backend"
 )
 
-// errBudget ends the reading of a volume whose structure leads in a circle, or nowhere.
-var errBudget = errors.New("the directory structure has no end")
+var (
+	// errBudget ends the reading of a volume whose structure leads in a circle.
+	errBudget = errors.New("damaged: the directory structure has no end")
+	// errSize ends the reading of a volume before room is made for what cannot be.
+	errSize = errors.New("damaged: a directory has an impossible size")
+)
 
 // source lets go-diskfs read from an io.ReaderAt: no more than size bytes of it, and only so many times and bytes.
 type source struct {
@@ -25,7 +31,34 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	if s.reads < 0 || s.bytes < 0 {
 		return 0, errBudget
 	}
-	return s.SectionReader.ReadAt(p, off)
+	n, err := s.SectionReader.ReadAt(p, off)
+	if err == nil && tooLarge(p) {
+		return 0, errSize
+	}
+	return n, err
+}
+
+// tooLarge tells whether what was read of a volume's structure announces something to be read as a whole that is
+// larger than any volume needs. go-diskfs makes room for it before it tries. Offsets are those of ECMA-119 (8.4, 8.5,
+// 9.1) and of SUSP 1.12, 5.1.
+func tooLarge(p []byte) bool {
+	size := binary.LittleEndian.Uint32
+	switch {
+	case len(p) == 4: // the size of a directory, from its own first record
+		return size(p) > maxTable
+	case len(p) == sectorSize && string(p[1:6]) == "CD001" && (p[0] == 1 || p[0] == 2): // path table and root directory
+		return size(p[132:]) > maxTable || size(p[156+10:]) > maxTable
+	}
+	for {
+		i := bytes.Index(p, []byte("CE\x1c\x01")) // a continuation, which has a sector at most
+		if i < 0 || len(p) < i+28 {
+			return false
+		}
+		if size(p[i+20:]) > sectorSize {
+			return true
+		}
+		p = p[i+4:]
+	}
 }
 
 func (s *source) Stat() (fs.FileInfo, error)              { return memInfo(s.Size()), nil }

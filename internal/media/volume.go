@@ -50,8 +50,8 @@ func guard(err *error) {
 	}
 }
 
-// checkDescriptor reads the primary volume descriptor, ECMA-119 8.4, for the sizes that go-diskfs would make room for
-// unseen. It is the first descriptor on every ISO in use.
+// checkDescriptor tells what is no ISO at all from a damaged one. The primary volume descriptor, ECMA-119 8.4, is the
+// first on every ISO in use.
 func checkDescriptor(r io.ReaderAt, size int64) error {
 	d := make([]byte, sectorSize)
 	if n, err := r.ReadAt(d, 16*sectorSize); n < len(d) {
@@ -60,15 +60,11 @@ func checkDescriptor(r io.ReaderAt, size int64) error {
 		}
 		return fmt.Errorf("cannot read the ISO: %w", err)
 	}
-	table := binary.LittleEndian.Uint32(d[132:])
-	root := binary.LittleEndian.Uint32(d[156+10:])
 	switch {
 	case d[0] != 1 || string(d[1:6]) != "CD001":
 		return fmt.Errorf("%w: no volume descriptor", ErrNotISO)
 	case binary.LittleEndian.Uint16(d[128:]) != sectorSize:
 		return fmt.Errorf("%w: its blocks have not %d bytes", ErrNotISO, sectorSize)
-	case table > maxTable || root > maxTable:
-		return fmt.Errorf("%w: damaged: a directory of %d bytes", ErrNotISO, max(table, root))
 	}
 	return nil
 }
@@ -144,7 +140,7 @@ func (v *volume) entry(dir, name string) (fs.DirEntry, error) {
 			return nil, fmt.Errorf("%w: %w", ErrNotISO, err)
 		}
 		if e.IsDir() && info.Size() > maxTable {
-			return nil, fmt.Errorf("%w: damaged: a directory of %d bytes", ErrNotISO, info.Size())
+			return nil, fmt.Errorf("%w: %w", ErrNotISO, errSize)
 		}
 		return e, nil
 	}

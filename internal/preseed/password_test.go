@@ -1,46 +1,46 @@
-package preseed_test
+package preseed
 
 import (
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 )
 
 func TestHashPassword(t *testing.T) {
-	first, err := preseed.HashPassword("change me ÄÖ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := preseed.HashPassword("change me ÄÖ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first == second {
-		t.Error("two hashes of one password are the same: the salt is not random")
-	}
-	parts := strings.Split(first, "$")
-	if len(parts) != 4 || parts[1] != "6" || len(parts[2]) != 16 || len(parts[3]) != 86 {
-		t.Fatalf("%q is not of the form $6$SALT$HASH", first)
-	}
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("needs openssl to compare with")
 	}
-	want, err := exec.Command(openssl, "passwd", "-6", "-salt", parts[2], "change me ÄÖ").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first != strings.TrimSpace(string(want)) {
-		t.Errorf("got %s, openssl has %s", first, want)
+	shape := regexp.MustCompile(`^\$6\$([./0-9A-Za-z]{16})\$[./0-9A-Za-z]{86}$`)
+	seen := map[string]bool{}
+	for _, p := range []string{"x", "x", "pässwörd with spaces", `'"\$`, strings.Repeat("long", 30)} {
+		hash, err := HashPassword(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := shape.FindStringSubmatch(hash)
+		if m == nil || seen[hash] {
+			t.Fatalf("hash %q", hash)
+		}
+		seen[hash] = true
+		want, err := exec.CommandContext(t.Context(), openssl, "passwd", "-6", "-salt", m[1], p).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hash != strings.TrimSpace(string(want)) {
+			t.Errorf("%q: got %s, openssl has %s", p, hash, want)
+		}
+		if err := checkValue(hash, false); err != nil {
+			t.Errorf("%q cannot be an answer: %v", hash, err)
+		}
 	}
 }
 
 func TestHashPasswordRefuses(t *testing.T) {
-	for _, password := range []string{"", "a\x00b", "a\n"} {
-		if hash, err := preseed.HashPassword(password); err == nil {
-			t.Errorf("%q gave %q, want an error", password, hash)
+	for _, p := range []string{"", "a\nb", "a\x00b"} {
+		if hash, err := HashPassword(p); err == nil {
+			t.Errorf("%q has the hash %q", p, hash)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-package preseed_test
+package preseed
 
 import (
-	"encoding/json"
+	"bytes"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,165 +11,188 @@ import (
 	"testing"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// set has a template and one of a user that includes it and adds a line.
-var set = preseed.Templates{
-	"base.cfg.tmpl": `# answers
-d-i netcfg/get_hostname string {{ .Hostname }}
-d-i passwd/user-password-crypted password {{ .PasswordHash }}
-d-i mirror/http/proxy string {{ .HTTPProxy }}
-d-i pkgsel/include string {{ join .Packages " " }}
-d-i preseed/late_command string \
-    wget -O /target/x {{ quote .InstallURL }}; \
-    in-target sh /x
-`,
-	"mine.cfg.tmpl": `{{ template "base.cfg.tmpl" . }}
-d-i netcfg/get_hostname string mine
-`,
-}
+// embedded is the template the provider ships. It is read, not imported: the profile package is above this one.
+const embedded = "../profile/defaults/preseeds.d/debian.cfg.tmpl"
 
-func values() preseed.Values {
-	return preseed.Values{
-		Hostname: "golden", Domain: "example.test", Username: "admin", Fullname: "Pat O'Brien",
-		PasswordHash: "$6$salt$hash", Packages: []string{"curl", "git"}, Arch: host.ARM64,
-		HTTPProxy: "http://user:secret@10.0.2.2:3128/", InstallURL: "http://10.0.2.2:1/TOKEN/install.sh",
-		LogHost: "10.0.2.2", LogPort: "514",
+// full is a Values with every secret set.
+func full() Values {
+	return Values{
+		Hostname: "golden", Domain: "example.test",
+		Username: "ansible", Fullname: `Ann O'Brien "AO"`, PasswordHash: "$6$salt$hash",
+		Locale: "en_US.UTF-8", Keyboard: "us", Timezone: "Etc/UTC",
+		MirrorHost: "mirror.example.test", MirrorPath: "/debian", HTTPProxy: "http://user:pw@proxy.example.test:3128",
+		PartitioningMethod: "regular", PartitioningRecipe: "root", Tasksel: "standard, web-server",
+		Packages: []string{"curl", "git"}, AuthorizedKeysURL: "https://keys.example.test/ann",
+		Firmware: "uefi", Arch: host.ARM64, Disk: "/dev/vda",
+		InstallURL: "http://10.0.2.2:8080/token/install.sh", LogHost: "10.0.2.2", LogPort: "5514",
 	}
 }
 
-// TestRenderGolden renders the default template of internal/profile, and one that extends it.
-func TestRenderGolden(t *testing.T) {
-	const debian = "debian.cfg.tmpl"
-	text, err := os.ReadFile(filepath.Join("..", "profile", "defaults", "preseeds.d", debian))
+// least is what a profile of nothing but defaults gives.
+func least() Values {
+	return Values{
+		Hostname: "debian", Username: "admin", Locale: "en_US.UTF-8", Keyboard: "us", Timezone: "Etc/UTC",
+		Firmware: "bios", Arch: host.X86_64, Disk: "/dev/vda",
+	}
+}
+
+// withoutComments leaves the answers: a better comment in the template is no other preseed.
+func withoutComments(text []byte) []byte {
+	var out []string
+	for line := range strings.Lines(string(text)) {
+		if t := strings.TrimSpace(line); t != "" && t[0] != '#' {
+			out = append(out, line)
+		}
+	}
+	return []byte(strings.Join(out, ""))
+}
+
+func TestRenderEmbedded(t *testing.T) {
+	text, err := os.ReadFile(embedded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := preseed.Templates{
-		debian:          string(text),
-		"mine.cfg.tmpl": `{{ template "debian.cfg.tmpl" . }}` + "\nd-i clock-setup/ntp boolean true\n",
+	set := Templates{
+		"debian.cfg.tmpl": string(text),
+		"mine.cfg.tmpl":   "{{ template \"debian.cfg.tmpl\" . }}\nd-i clock-setup/ntp boolean true\n",
 	}
-	full := values()
-	full.Locale, full.Keyboard, full.Timezone, full.Disk = "en_US.UTF-8", "us", "Etc/UTC", "/dev/vda"
-	full.MirrorHost, full.MirrorPath = "mirror.example.test", "/debian"
-	full.PartitioningMethod, full.PartitioningRecipe = "regular", "root"
-	full.Tasksel, full.AuthorizedKeysURL, full.Firmware = "standard, web-server", "https://keys.example.test/ann", "uefi"
-	for _, tc := range []struct {
+	for _, tt := range []struct {
 		golden, template string
-		values           preseed.Values
+		values           Values
 	}{
-		{"debian-full.cfg", debian, full},
-		{"debian-shown.cfg", "mine.cfg.tmpl", full.WithoutSecrets()},
-		{"debian-least.cfg", debian, preseed.Values{Hostname: "debian", Username: "admin", Disk: "/dev/vda"}},
+		{"debian-full.cfg", "debian.cfg.tmpl", full()},
+		{"debian-least.cfg", "debian.cfg.tmpl", least()},
+		{"debian-shown.cfg", "mine.cfg.tmpl", full().WithoutSecrets()},
 	} {
-		t.Run(tc.golden, func(t *testing.T) {
-			got, err := preseed.Render(set, tc.template, tc.values)
+		t.Run(tt.golden, func(t *testing.T) {
+			out, err := Render(set, tt.template, tt.values)
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", tc.golden)
+			got, path := withoutComments(out), filepath.Join("testdata", tt.golden)
 			if *update {
-				if err := os.WriteFile(golden, got, 0o644); err != nil {
+				if err := os.WriteFile(path, got, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want, err := os.ReadFile(golden)
+			want, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(got) != string(want) {
-				t.Errorf("differs from %s; got:\n%s", golden, got)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s differs, run with -update and look at the difference; got:\n%s", path, got)
 			}
 		})
+	}
+}
+
+func TestRenderErrors(t *testing.T) {
+	set := Templates{
+		"ok":       "d-i a/b string {{ .Hostname }}\n",
+		"field":    "d-i a/b string {{ .Nope }}\n",
+		"missing":  `{{ template "absent" . }}`,
+		"mistyped": "d-i a/b strin x\n",
+		"nul":      "d-i a/b boolean {{ .Fullname }}\n",
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*Values)
+		want string
+	}{
+		{"none", nil, `no preseed template "none", only field, missing, mistyped, nul, ok`},
+		{"field", nil, "Nope"},
+		{"missing", nil, `"absent"`},
+		{"mistyped", nil, `line 1: a/b: "strin" is no type`},
+		{"nul", func(v *Values) { v.Fullname = "secretive" }, "line 1: a/b: a boolean is true or false"},
+		{"ok", func(v *Values) { v.Fullname = "x\nd-i preseed/early_command string reboot" }, "Fullname must not hold a line break"},
+		{"ok", func(v *Values) { v.Fullname = `x\` }, "Fullname must not hold a backslash"},
+		{"ok", func(v *Values) { v.Hostname = "x; reboot" }, "Hostname must not hold a space or a quote"},
+		{"ok", func(v *Values) { v.Username = "x'y" }, "Username must not hold a space or a quote"},
+		{"ok", func(v *Values) { v.Arch = "x\r" }, "Arch must not hold a line break"},
+		{"ok", func(v *Values) { v.HTTPProxy = "http://secretive@x\x00" }, "HTTPProxy must not hold a line break"},
+		{"ok", func(v *Values) { v.Packages = []string{"curl", "git make"} }, "Packages[1] must not hold a space"},
+		{"ok", func(v *Values) { v.Packages = []string{""} }, "Packages[0] must not be empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := full()
+			if tt.edit != nil {
+				tt.edit(&v)
+			}
+			_, err := Render(set, tt.name, v)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v, want %q", err, tt.want)
+			}
+			for _, secret := range []string{v.PasswordHash, v.HTTPProxy, "secretive", "reboot"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("%v shows the value %q", err, secret)
+				}
+			}
+		})
+	}
+
+	if _, err := Render(Templates{"ok": "", "broken": "{{ if }}"}, "ok", full()); err == nil || !strings.Contains(err.Error(), `"broken"`) {
+		t.Errorf("error %v, want the broken template's name", err)
+	}
+}
+
+func TestRenderFuncs(t *testing.T) {
+	out, err := Render(Templates{"t": `d-i a/b string {{ quote .Fullname }} {{ join .Packages "," }}`}, "t", full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `d-i a/b string 'Ann O'"'"'Brien "AO"' curl,git`; string(out) != want {
+		t.Errorf("got  %s\nwant %s", out, want)
+	}
+}
+
+func TestValuesHideSecrets(t *testing.T) {
+	v := full()
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("values", "v", v)
+	for _, s := range []string{fmt.Sprintf("%v %+v %#v %s", v, v, v, &v), log.String()} {
+		for _, secret := range []string{v.PasswordHash, "user:pw", "/token/"} {
+			if strings.Contains(s, secret) {
+				t.Errorf("%q is in %s", secret, s)
+			}
+		}
+		if !strings.Contains(s, v.Hostname) {
+			t.Errorf("the host name is not in %s", s)
+		}
 	}
 }
 
 func TestWithoutSecretsIsTheSameForEveryBuild(t *testing.T) {
-	other := values()
-	other.PasswordHash, other.HTTPProxy, other.InstallURL, other.LogHost, other.LogPort = "", "", "http://x/", "h", "1"
-	if got, want := fmt.Sprintf("%#v", fields(t, other.WithoutSecrets())), fmt.Sprintf("%#v", fields(t, values().WithoutSecrets())); got != want {
-		t.Errorf("got %s, want %s", got, want)
+	with, without := full(), full()
+	without.PasswordHash, without.HTTPProxy, without.InstallURL, without.LogHost, without.LogPort = "", "", "http://x/", "h", "1"
+	if a, b := fmt.Sprintf("%+v", plain(with.WithoutSecrets())), fmt.Sprintf("%+v", plain(without.WithoutSecrets())); a != b {
+		t.Errorf("what differs from build to build goes into the key:\n%s\n%s", a, b)
 	}
-	if values().PasswordHash == "!" {
+	if full().PasswordHash != with.PasswordHash {
 		t.Error("WithoutSecrets changed its receiver")
 	}
 }
 
-// fields gets around the redaction.
-func fields(t *testing.T, v preseed.Values) map[string]any {
-	t.Helper()
-	text, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
+// FuzzRenderValue holds that no value makes an answer of its own, nor leaves its quotes in a shell command.
+func FuzzRenderValue(f *testing.F) {
+	for _, s := range []string{"x", "a b", "x\ny z string w", `x\`, "'; reboot; '", "\u2028", "#", "{{ .PasswordHash }}"} {
+		f.Add(s)
 	}
-	var m map[string]any
-	if err := json.Unmarshal(text, &m); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-func TestRenderRefuses(t *testing.T) {
-	tests := map[string]struct {
-		template string
-		want     string
-	}{
-		"unknown field":    {"d-i a/b string {{ .Hostnam }}\n", "Hostnam"},
-		"unknown function": {"d-i a/b string {{ upper .Hostname }}\n", `"upper" not defined`},
-		"broken template":  {"\n{{ if }}\n", "t:2"},
-		"missing include":  {`{{ template "none" . }}`, `"none" not defined`},
-		"syntax":           {"# ok\nd-i a/b strin x\n", `line 2: a/b: "strin" is no type`},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			_, err := preseed.Render(preseed.Templates{"t": tc.template}, "t", values())
-			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("got error %v, want one with %q", err, tc.want)
+	set := Templates{"t": "d-i a/full string {{ .Fullname }}\nd-i a/cmd string '{{ .Hostname }}' end\nd-i a/last boolean true\n"}
+	f.Fuzz(func(t *testing.T, s string) {
+		if out, err := Render(set, "t", Values{Fullname: s}); err == nil {
+			if want := "d-i a/full string " + s + "\nd-i a/cmd string '' end\nd-i a/last boolean true\n"; string(out) != want {
+				t.Errorf("got %q", out)
 			}
-		})
-	}
-	_, err := preseed.Render(set, "other.cfg", values())
-	if err == nil || !strings.Contains(err.Error(), "base.cfg.tmpl, mine.cfg.tmpl") {
-		t.Errorf("unknown template: got error %v, want one that lists what there is", err)
-	}
-}
-
-func TestRenderRefusesValuesThatReachOut(t *testing.T) {
-	tests := map[string]func(*preseed.Values){
-		"Hostname":           func(v *preseed.Values) { v.Hostname = "a\nd-i passwd/root-password password x" },
-		"Fullname":           func(v *preseed.Values) { v.Fullname = "a\r" },
-		"Username":           func(v *preseed.Values) { v.Username = "a'; rm -rf /; '" },
-		"Timezone":           func(v *preseed.Values) { v.Timezone = `UTC\` },
-		"Tasksel":            func(v *preseed.Values) { v.Tasksel = "standard\\" },
-		"PartitioningRecipe": func(v *preseed.Values) { v.PartitioningRecipe = "root ::\n 1 1 1 free ." },
-		"Packages":           func(v *preseed.Values) { v.Packages = []string{"a", "b\nc"} },
-		"HTTPProxy":          func(v *preseed.Values) { v.HTTPProxy = "http://secret@x\x00" },
-		"Arch":               func(v *preseed.Values) { v.Arch = "a b" },
-	}
-	for field, change := range tests {
-		t.Run(field, func(t *testing.T) {
-			v := values()
-			change(&v)
-			_, err := preseed.Render(set, "base.cfg.tmpl", v)
-			if err == nil || !strings.Contains(err.Error(), field) {
-				t.Fatalf("got error %v, want one that names %s", err, field)
+			if strings.ContainsAny(s, "\n\r\\\x00") {
+				t.Errorf("%q was let through", s)
 			}
-			if strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error shows the value: %v", err)
-			}
-		})
-	}
-}
-
-func TestValuesRedactThemselves(t *testing.T) {
-	var log strings.Builder
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "values", values())
-	for _, text := range []string{log.String(), fmt.Sprintf("%v %+v %#v %s", values(), values(), values(), values())} {
-		if strings.Contains(text, "secret") || strings.Contains(text, "$6$") || strings.Contains(text, "TOKEN") {
-			t.Errorf("a secret is in %q", text)
 		}
-	}
+		if out, err := Render(set, "t", Values{Hostname: s}); err == nil && bytes.Count(out, []byte("'")) != 2 {
+			t.Errorf("%q leaves its quotes: %q", s, out)
+		}
+	})
 }

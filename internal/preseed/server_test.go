@@ -1,7 +1,6 @@
-package preseed_test
+package preseed
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,88 +11,39 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 )
 
-// serve starts a server with one file, and returns what it is told of requests.
-func serve(t *testing.T) (*preseed.Server, <-chan preseed.Request) {
+func serve(t *testing.T, files map[string][]byte) *Server {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := preseed.Serve(ln, map[string][]byte{"preseed.cfg": []byte("answers")})
-	seen := make(chan preseed.Request, 100)
-	s.OnRequest(func(r preseed.Request) { seen <- r })
+	s := Serve(ln, files)
 	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
+		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
 			t.Error(err)
 		}
 	})
-	return s, seen
+	return s
 }
 
-func get(t *testing.T, method, url string) (int, string) {
+func fetch(t *testing.T, method, url string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Close = true
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(body)
-}
-
-func TestServer(t *testing.T) {
-	s, seen := serve(t)
-	s.Add("install.sh", []byte("#!/bin/sh"))
-	base := s.BaseURL("127.0.0.1")
-	token := strings.Split(base, "/")[3]
-	if len(token) != 43 { // 32 bytes
-		t.Fatalf("the token %q has %d characters", token, len(token))
-	}
-	root := strings.TrimSuffix(base, token+"/")
-	tests := []struct {
-		method, url string
-		status      int
-		body, path  string
-	}{
-		{"GET", base + "preseed.cfg", 200, "answers", "/<token>/preseed.cfg"},
-		{"GET", base + "install.sh", 200, "#!/bin/sh", "/<token>/install.sh"},
-		{"HEAD", base + "preseed.cfg", 200, "", "/<token>/preseed.cfg"},
-		{"POST", base + "preseed.cfg", 404, "", "/<token>/preseed.cfg"},
-		{"GET", base, 404, "", "/<token>/"},
-		{"GET", base + "other", 404, "", "/<token>/other"},
-		{"GET", base + "../preseed.cfg", 404, "", "/<token>/../preseed.cfg"},
-		{"GET", root + "preseed.cfg", 404, "", "/preseed.cfg"},
-		{"GET", root + "x/preseed.cfg", 404, "", "/x/preseed.cfg"},
-		{"GET", root + "%0a" + percent(token) + "/x", 404, "", "/?<token>/x"},
-		{"GET", root + strings.Repeat("y", 1000), 404, "", "/" + strings.Repeat("y", 252) + "…"},
-	}
-	for _, tc := range tests {
-		status, body := get(t, tc.method, tc.url)
-		if status != tc.status || tc.status == 200 && body != tc.body {
-			t.Errorf("%s %s: got %d %q, want %d %q", tc.method, tc.path, status, body, tc.status, tc.body)
-		}
-		got := <-seen
-		if got.Method != tc.method || got.Path != tc.path || got.Status != tc.status || got.Remote == "" || got.Time.IsZero() {
-			t.Errorf("%s %s: remembered %+v", tc.method, tc.path, got)
-		}
-	}
-	if got := s.Requests(); len(got) != len(tests) || strings.Contains(fmt.Sprint(got), token) {
-		t.Errorf("got %d requests: %v", len(got), got)
-	}
-	if got, want := s.Requests()[0].String(), "GET /<token>/preseed.cfg 200"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
+	return resp, string(body)
 }
 
 // percent escapes every byte, which hides a token from a plain search.
@@ -105,78 +55,160 @@ func percent(s string) string {
 	return b.String()
 }
 
-func TestServersHaveDifferentTokens(t *testing.T) {
-	a, _ := serve(t)
-	b, _ := serve(t)
-	if strings.Split(a.BaseURL("h"), "/")[3] == strings.Split(b.BaseURL("h"), "/")[3] {
-		t.Error("two servers have one token")
+func TestServer(t *testing.T) {
+	s := serve(t, map[string][]byte{"install.sh": []byte("#!/bin/sh\n")})
+	base := s.BaseURL("127.0.0.1")
+	root := strings.TrimSuffix(base, s.token+"/")
+	s.Add("preseed.cfg", []byte("d-i\n"))
+	s.Add("d/empty", nil)
+	const none = "404 page not found\n"
+
+	for i, tt := range []struct {
+		method, url string
+		status      int
+		body, path  string
+	}{
+		{"GET", base + "preseed.cfg", 200, "d-i\n", "/<token>/preseed.cfg"},
+		{"HEAD", base + "preseed.cfg", 200, "", "/<token>/preseed.cfg"},
+		{"GET", base + "install.sh?x=" + s.token, 200, "#!/bin/sh\n", "/<token>/install.sh"},
+		{"GET", base + "d/empty", 200, "", "/<token>/d/empty"},
+		{"POST", base + "preseed.cfg", 404, none, "/<token>/preseed.cfg"},
+		{"GET", base, 404, none, "/<token>/"},
+		{"GET", base + "../preseed.cfg", 404, none, "/<token>/../preseed.cfg"},
+		{"GET", root + "preseed.cfg", 404, none, "/preseed.cfg"},
+		{"GET", root + "x/preseed.cfg", 404, none, "/x/preseed.cfg"},
+		{"GET", base + "a%0Ab%1b", 404, none, "/<token>/a?b?"},
+		{"GET", root + "%0a" + percent(s.token) + "/x", 404, none, "/?<token>/x"},
+		{"GET", root + strings.Repeat("ä", 1000), 404, none, "/" + strings.Repeat("ä", 126) + "…"},
+	} {
+		resp, body := fetch(t, tt.method, tt.url)
+		if resp.StatusCode != tt.status || body != tt.body {
+			t.Errorf("%s %s: %d %q", tt.method, tt.path, resp.StatusCode, body)
+		}
+		r := s.Requests()
+		if len(r) != i+1 {
+			t.Fatalf("%d requests after %d", len(r), i+1)
+		}
+		if got, want := r[i].String(), fmt.Sprintf("%s %s %d", tt.method, tt.path, tt.status); got != want {
+			t.Errorf("recorded %q, want %q", got, want)
+		}
+		if len(r[i].Path) > maxPath || r[i].Remote == "" || time.Since(r[i].Time) > time.Minute {
+			t.Errorf("recorded %+v", r[i])
+		}
+	}
+	resp, _ := fetch(t, "GET", base+"preseed.cfg")
+	if resp.Header.Get("Cache-Control") != "no-store" || resp.ContentLength != 4 {
+		t.Errorf("headers %v, %d bytes", resp.Header, resp.ContentLength)
 	}
 }
 
-func TestServerIsSafeForConcurrentUse(t *testing.T) {
-	s, _ := serve(t)
-	s.OnRequest(func(preseed.Request) { s.Requests() }) // a callback may ask the server
-	var all sync.WaitGroup
-	for range 20 {
-		all.Go(func() {
-			s.Add("extra", []byte("x"))
-			get(t, "GET", s.BaseURL("127.0.0.1")+"preseed.cfg")
+func TestBaseURL(t *testing.T) {
+	a, b := serve(t, nil), serve(t, nil)
+	if want := "http://10.0.2.2:" + a.port + "/" + a.token + "/"; a.BaseURL("10.0.2.2") != want {
+		t.Errorf("got %s", a.BaseURL("10.0.2.2"))
+	}
+	if want := "http://[fe80::1]:" + a.port + "/"; !strings.HasPrefix(a.BaseURL("fe80::1"), want) {
+		t.Errorf("got %s", a.BaseURL("fe80::1"))
+	}
+	if len(a.token) != 43 || a.token == b.token { // 32 bytes
+		t.Errorf("tokens %q and %q", a.token, b.token)
+	}
+}
+
+func TestServerConcurrently(t *testing.T) {
+	s := serve(t, nil)
+	base := s.BaseURL("127.0.0.1")
+	seen := make(chan Request, 100)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			name := fmt.Sprint("file", i)
+			s.Add(name, []byte(name))
+			s.OnRequest(func(r Request) { s.Requests(); seen <- r }) // a callback may ask the server
+			if _, body := fetch(t, "GET", base+name); body != name {
+				t.Errorf("%s holds %q", name, body)
+			}
 		})
 	}
-	all.Wait()
+	wg.Wait()
+	if len(seen) != 20 || len(s.Requests()) != 20 {
+		t.Errorf("%d calls, %d requests", len(seen), len(s.Requests()))
+	}
+	s.OnRequest(nil)
+	fetch(t, "GET", base)
+	if len(seen) != 20 {
+		t.Error("called after OnRequest(nil)")
+	}
 }
 
-func TestCloseEndsWithItsContext(t *testing.T) {
+func TestServerForgetsNoMoreThanItMust(t *testing.T) {
+	s := serve(t, nil)
+	for range maxRequests + 5 {
+		s.record(Request{})
+	}
+	if n := len(s.Requests()); n != maxRequests {
+		t.Errorf("%d requests kept", n)
+	}
+}
+
+func TestClose(t *testing.T) {
+	s := serve(t, map[string][]byte{"f": []byte("x")})
+	url := s.BaseURL("127.0.0.1") + "f"
+	fetch(t, "GET", url)
+	for range 2 {
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", s.port)); err == nil {
+		t.Error("the server still listens:", conn.Close())
+	}
+	if err := (*Server)(nil).Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCloseEndsWithContext has a request that is not answered as long as Close waits.
+func TestCloseEndsWithContext(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := preseed.Serve(ln, map[string][]byte{"big": make([]byte, 64<<20)})
-	// A client that does not read its answer keeps a graceful shutdown waiting.
+	s := Serve(ln, nil)
+	asked, release := make(chan struct{}), make(chan struct{})
+	s.OnRequest(func(Request) { close(asked); <-release })
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	request := "GET /" + strings.Split(s.BaseURL("x"), "/")[3] + "/big HTTP/1.1\r\nHost: x\r\n\r\n"
-	if _, err := io.WriteString(conn, request); err != nil {
+	defer conn.Close() //nolint:errcheck // the server closes it as well
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bufio.NewReader(conn).ReadString('\n'); err != nil {
-		t.Fatal(err)
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := s.Close(ctx); err == nil {
-		t.Error("closed in order while an answer was not read, want the context's error")
-	}
-	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
-		t.Error("the server still listens")
-	}
+	close(release)
 }
 
 // broken is a listener that fails, as when the SSH connection to a remote host is lost.
-type broken struct {
-	net.Listener
-	given chan struct{} // closed when the server has given it up
-}
+type broken struct{ net.Listener }
 
-func (b broken) Accept() (net.Conn, error) { return nil, errors.New("connection lost") }
+var errLost = errors.New("connection lost")
 
-func (b broken) Close() error {
-	close(b.given)
-	return b.Listener.Close()
-}
+func (broken) Accept() (net.Conn, error) { return nil, errLost }
 
 func TestCloseTellsWhyTheServerEnded(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := broken{ln, make(chan struct{})}
-	s := preseed.Serve(b, nil)
-	<-b.given
-	if err := s.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "connection lost") {
-		t.Errorf("got error %v, want the listener's", err)
+	s := Serve(broken{ln}, nil)
+	<-s.done
+	if err := s.Close(t.Context()); !errors.Is(err, errLost) {
+		t.Errorf("error %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package preseed
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -70,7 +71,11 @@ func (v Values) check() error {
 		}
 	}
 	for i, p := range v.Packages {
-		if err := checkValue(p, false); err != nil {
+		err := checkValue(p, false)
+		if p == "" {
+			err = errors.New("must not be empty")
+		}
+		if err != nil {
 			return fmt.Errorf("Packages[%d] %w", i, err)
 		}
 	}
@@ -80,11 +85,11 @@ func (v Values) check() error {
 func checkValue(s string, free bool) error {
 	switch {
 	case strings.ContainsFunc(s, unicode.IsControl):
-		return fmt.Errorf("must not hold a line break or another control character")
+		return errors.New("must not hold a line break or another control character")
 	case strings.Contains(s, `\`):
-		return fmt.Errorf("must not hold a backslash")
+		return errors.New("must not hold a backslash")
 	case !free && strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }):
-		return fmt.Errorf("must not hold a space or a quote")
+		return errors.New("must not hold a space or a quote")
 	}
 	return nil
 }

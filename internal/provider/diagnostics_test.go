@@ -52,7 +52,7 @@ func TestEveryFaultIsReported(t *testing.T) {
 
 func TestBuildDiagnostic(t *testing.T) {
 	failed := fmt.Errorf("wrapped: %w", &build.Error{Step: "scripts", Err: errors.New("script x: exit status 3"), Output: []string{"boom"}, Hint: "Mend it."})
-	d := buildDiagnostic(context.Background(), "dev", failed)
+	d := buildDiagnostic(t.Context(), "dev", failed)
 	if d.Summary() != `Cannot build image "dev": scripts failed` {
 		t.Error(d.Summary())
 	}
@@ -61,7 +61,7 @@ func TestBuildDiagnostic(t *testing.T) {
 			t.Errorf("%q is not in %q", want, d.Detail())
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if d := buildDiagnostic(ctx, "dev", failed); d.Summary() != `The build of image "dev" was cancelled` {
 		t.Error(d.Summary())

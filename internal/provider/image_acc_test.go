@@ -16,6 +16,7 @@ import (
 )
 
 func TestAccImage_isBuiltOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{
@@ -40,6 +41,7 @@ func TestAccImage_isBuiltOnce(t *testing.T) {
 }
 
 func TestAccImage_identity(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{
 		TerraformVersionChecks: []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_12_0)},
@@ -54,6 +56,7 @@ func TestAccImage_identity(t *testing.T) {
 }
 
 func TestAccImage_changedScriptIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	differ := statecheck.CompareValue(compare.ValuesDiffer())
 	same := statecheck.CompareValue(compare.ValuesSame())
@@ -74,6 +77,7 @@ func TestAccImage_changedScriptIsNamed(t *testing.T) {
 }
 
 func TestAccImage_addedScriptIsNamed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("scripts.d/x.sh", "#!/bin/sh\n")
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
@@ -95,6 +99,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_driftOfTheFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	same := statecheck.CompareValue(compare.ValuesSame())
 	again := func(change func(file string)) resource.TestStep {
@@ -132,6 +137,7 @@ func TestAccImage_driftOfTheFile(t *testing.T) {
 }
 
 func TestAccImage_destroyAfterTheFileIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{Config: w.hcl(devImage)},
@@ -147,6 +153,7 @@ func TestAccImage_destroyAfterTheFileIsGone(t *testing.T) {
 }
 
 func TestAccImage_touchedFileIsNoDrift(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{Config: w.hcl(devImage)},
@@ -162,6 +169,7 @@ func TestAccImage_touchedFileIsNoDrift(t *testing.T) {
 }
 
 func TestAccImage_howToBuildIsUpdatedInPlace(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{Config: w.hcl(devImage)},
@@ -192,6 +200,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_unknownTrigger(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := func(v string) string {
 		return w.hcl(`
@@ -224,6 +233,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_unknownProfile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{
 		TerraformVersionChecks: []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},

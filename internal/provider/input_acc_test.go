@@ -18,6 +18,7 @@ import (
 )
 
 func TestAccImage_badInput(t *testing.T) {
+	t.Parallel()
 	notFound := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(notFound.Close)
 	for _, tc := range []struct {
@@ -62,10 +63,11 @@ func TestAccImage_badInput(t *testing.T) {
 			setup: func(w *world) { w.host.arch = host.ARM64 },
 			image: `profile = "dev"`, want: `(?s)cannot accelerate x86_64.*emulation = true`,
 		},
-		{name: "trigger lock", image: `profile = "dev"` + "\n" + `inputs_lock = { arch = "arm64" }`, want: changedSummary},
+		{name: "lock on another input", image: `profile = "dev"` + "\n" + `inputs_lock = { arch = "arm64" }`, want: changedSummary},
 		{name: "password without its version", image: `profile = "dev"` + "\n" + `password_wo = "x"`, want: "password_wo_version"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			if tc.setup != nil {
 				tc.setup(w)
@@ -86,6 +88,7 @@ func TestAccImage_badInput(t *testing.T) {
 
 // Without QEMU a plan warns and an apply fails, unless the image is there already.
 func TestAccImage_withoutQEMU(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.host.noQEMU = true
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
@@ -97,6 +100,7 @@ func TestAccImage_withoutQEMU(t *testing.T) {
 }
 
 func TestAccImage_emulationOfAnotherArchitecture(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.host.arch = host.ARM64
 	w.builds.tcg = true
@@ -115,6 +119,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_withoutYAML(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.write("mine.sh", "#!/bin/sh\n")
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{{
@@ -139,6 +144,7 @@ resource "pim_image" "dev" {
 
 // The lock is made by the data source, which is not read again at apply.
 func TestAccImage_fileChangedBetweenPlanAndApply(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.hcl(`
 data "pim_profile" "dev" {
@@ -167,6 +173,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_destroyIsNotBlockedForGood(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{Config: w.hcl(devImage)},
@@ -185,6 +192,7 @@ func TestAccImage_destroyIsNotBlockedForGood(t *testing.T) {
 }
 
 func TestAccImage_password(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := func(password string, version string) string {
 		return w.hcl(`
@@ -220,6 +228,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccProvider_unknownFolder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{
 		TerraformVersionChecks: []tfversion.TerraformVersionCheck{tfversion.SkipBelow(tfversion.Version1_4_0)},
@@ -239,9 +248,10 @@ provider "pim" {
 }
 
 func TestAccProfile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const profile = "data.pim_profile.dev"
-	at := func(name string) tfjsonpath.Path { return tfjsonpath.New(name) }
+	at := tfjsonpath.New[string]
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{{
 		Config: w.hcl(devImage + `
 data "pim_profile" "dev" {
@@ -264,6 +274,7 @@ data "pim_profile" "dev" {
 }
 
 func TestAccProfile_unknown(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{{
 		Config:      w.hcl("data \"pim_profile\" \"dev\" {\n  name = \"devl\"\n}\n"),

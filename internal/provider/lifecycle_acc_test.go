@@ -14,6 +14,7 @@ import (
 )
 
 func TestAccImage_replacementOfAnUnchangedImageIsACacheHit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	config := w.hcl(`
 resource "pim_image" "dev" {
@@ -33,6 +34,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_resourcesShareAFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	second := `
 resource "pim_image" "second" {
@@ -46,6 +48,7 @@ resource "pim_image" "second" {
 }
 
 func TestAccImage_keepOnDestroy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.test(t, resource.TestCase{
 		Steps: []resource.TestStep{{Config: w.hcl(`
@@ -67,6 +70,7 @@ resource "pim_image" "dev" {
 }
 
 func TestAccImage_import(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	short := func(s *terraform.State) (string, error) {
 		return s.RootModule().Resources[dev].Primary.ID[:12], nil
@@ -82,6 +86,7 @@ func TestAccImage_import(t *testing.T) {
 
 // An image that exists although something went wrong after it was made must be in the state.
 func TestAccImage_failureWithAnImageSavesIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.builds.after = &build.Error{Step: "clean-up", Err: errors.New("cannot end the guest"), Hint: "End it yourself."}
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
@@ -94,6 +99,7 @@ func TestAccImage_failureWithAnImageSavesIt(t *testing.T) {
 }
 
 func TestAccImage_failureWithoutAnImageLeavesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.builds.fail = &build.Error{Step: "scripts", Err: errors.New("script developer: exit status 3"), Output: []string{"no such package"}}
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{

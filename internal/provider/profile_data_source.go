@@ -64,7 +64,10 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 		"password_version": schema.Int64Attribute{
 			Computed: true, MarkdownDescription: "Version of the profile's password, `0` when it is not counted. The password itself is never shown.",
 		},
-		"http_proxy": computedText("HTTP proxy that guests use during a build."),
+		"http_proxy": schema.StringAttribute{
+			Computed: true, Sensitive: true, // it may hold credentials
+			MarkdownDescription: "HTTP proxy that guests use during a build, where the provider's `http_proxy` does not override it.",
+		},
 		"inputs": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType,
 			MarkdownDescription: "Every input of the profile's image by name, as in `pim_image`, for its `inputs_lock`.",

@@ -76,7 +76,7 @@ func (m *profileModel) fill(got *resolution, rendered string) {
 	m.RenderedPreseed = types.StringValue(rendered)
 	m.BootArgs = stringList(p.BootArgs)
 	m.PasswordVersion = types.Int64Value(p.PasswordVersion)
-	m.HTTPProxy = orNull(s.Preseed.Values.HTTPProxy)
+	m.HTTPProxy = orNull(p.HTTPProxy)
 
 	m.DiskSize = sizeValue{basetypes.NewStringValue(formatSize(p.DiskSize))}
 	m.Memory = types.Int64Value(p.Memory)

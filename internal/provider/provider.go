@@ -89,7 +89,7 @@ func (p *pimProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				"Configurations that name the same folder share images."),
 			cacheDir.attribute: folder(cacheDir, "Folder of downloads that can be fetched again, ISOs above all."),
 			"http_proxy": schema.StringAttribute{
-				Optional: true,
+				Optional: true, Sensitive: true, // it may hold credentials
 				MarkdownDescription: "HTTP proxy that guests use during a build, as the guest sees it; it overrides the profile's. " +
 					"Neither the image nor its key keeps it. Environment variable `" + envHTTPProxy + "`.",
 			},

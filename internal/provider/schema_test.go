@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 )
 
 func TestSchemas(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 
 	var p provider.SchemaResponse
 	New("test")().Schema(ctx, provider.SchemaRequest{}, &p)
@@ -39,12 +38,12 @@ func TestSchemas(t *testing.T) {
 func imageSchema(t *testing.T) schema.Schema {
 	t.Helper()
 	var r resource.SchemaResponse
-	(&imageResource{}).Schema(context.Background(), resource.SchemaRequest{}, &r)
+	(&imageResource{}).Schema(t.Context(), resource.SchemaRequest{}, &r)
 	return r.Schema
 }
 
 func TestImageModelFitsItsSchema(t *testing.T) {
-	ctx := context.Background()
+	ctx := t.Context()
 	s := imageSchema(t)
 	state := tfsdk.State{Schema: s, Raw: nullObject(ctx, s)}
 	var m imageModel

@@ -25,8 +25,8 @@ var (
 var settingDocs = map[string]string{
 	"arch":      "CPU architecture of the image. " + architectures.markdown(),
 	"firmware":  "Firmware the image boots with. " + firmwares.markdown(),
-	"preseed":   "Name of the preseed template in `preseeds.d`, that is the installer's answers.",
-	"install":   "Name of the post-install script in `installs.d`, run by the installer in the new system.",
+	"preseed":   "Template of the installer's answers: a name from `preseeds.d`, or the path of a file.",
+	"install":   "Post-install script, run by the installer in the new system: a name from `installs.d`, or the path of a file.",
 	"boot_args": "Arguments added to the installer's kernel command line.",
 	"scripts": "Provisioning scripts, run as root over SSH in this order: names from `scripts.d`, or paths of files, " +
 		"recognised by a `/` or the ending `.sh`.",
@@ -34,7 +34,7 @@ var settingDocs = map[string]string{
 	"hostname":            "Host name during the build; each clone is given its own by cloud-init.",
 	"domain":              "Domain name during the build.",
 	"username":            "Name of the account the installer makes.",
-	"fullname":            "Full name of that account.",
+	"fullname":            "Full name of the account the installer makes.",
 	"timezone":            "Time zone, such as `UTC` or `Europe/Berlin`.",
 	"locale":              "Locale, such as `en_US.UTF-8`.",
 	"keyboard":            "Keyboard layout, such as `us`.",

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"context"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -32,7 +31,7 @@ func TestSizesAreComparedByMeaning(t *testing.T) {
 		{"20G", "large", false},
 		{"large", "large", false},
 	} {
-		got, diags := size(tc.a).StringSemanticEquals(context.Background(), size(tc.b))
+		got, diags := size(tc.a).StringSemanticEquals(t.Context(), size(tc.b))
 		if diags.HasError() || got != tc.want {
 			t.Errorf("%s == %s: %v, %v; want %v", tc.a, tc.b, got, diags, tc.want)
 		}

@@ -160,7 +160,7 @@ func TestInlineISO(t *testing.T) {
 }
 
 func TestISOFaults(t *testing.T) {
-	text, sum := func(s string) types.String { return types.StringValue(s) }, types.StringValue(strings.Repeat("a", 64))
+	text, sum := types.StringValue, types.StringValue(strings.Repeat("a", 64))
 	for _, tc := range []struct {
 		name string
 		iso  isoModel

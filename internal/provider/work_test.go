@@ -7,8 +7,8 @@ import (
 )
 
 func TestCancelEndsWorkAndWaitsForIt(t *testing.T) {
-	w := NewWork(context.Background())
-	ctx, end := w.begin(context.Background())
+	w := NewWork(t.Context())
+	ctx, end := w.begin(t.Context())
 	go func() {
 		<-ctx.Done()
 		end()
@@ -21,19 +21,19 @@ func TestCancelEndsWorkAndWaitsForIt(t *testing.T) {
 }
 
 func TestWorkBegunAfterCancelEndsAtOnce(t *testing.T) {
-	w := NewWork(context.Background())
+	w := NewWork(t.Context())
 	w.Cancel()
-	ctx, end := w.begin(context.Background())
+	ctx, end := w.begin(t.Context())
 	<-ctx.Done()
 	end()
 	w.Wait()
 }
 
 func TestWaitReturnsWhenTheLastWorkEnds(t *testing.T) {
-	w := NewWork(context.Background())
+	w := NewWork(t.Context())
 	w.Wait() // nothing runs
-	_, endFirst := w.begin(context.Background())
-	_, endSecond := w.begin(context.Background())
+	_, endFirst := w.begin(t.Context())
+	_, endSecond := w.begin(t.Context())
 	endFirst()
 	waited := make(chan struct{})
 	go func() { w.Wait(); close(waited) }()
@@ -47,8 +47,8 @@ func TestWaitReturnsWhenTheLastWorkEnds(t *testing.T) {
 }
 
 func TestWorkEndsWithItsOwnContext(t *testing.T) {
-	w := NewWork(context.Background())
-	parent, cancel := context.WithCancel(context.Background())
+	w := NewWork(t.Context())
+	parent, cancel := context.WithCancel(t.Context())
 	ctx, end := w.begin(parent)
 	defer end()
 	cancel()

@@ -16,6 +16,15 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
+func TestMain(m *testing.M) {
+	if os.Getenv("TF_CLI_CONFIG_FILE") == "" { // a developer's own settings must not reach a test
+		if err := os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull); err != nil {
+			panic(err)
+		}
+	}
+	m.Run()
+}
+
 // world is what an acceptance test acts in: the folders of a user, and a machine that builds images in no time.
 type world struct {
 	t                                *testing.T
@@ -29,9 +38,6 @@ const profilePassword = "from-the-profile"
 // newWorld holds one profile, "dev", with two scripts.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if os.Getenv("TF_CLI_CONFIG_FILE") == "" { // a developer's own settings must not reach a test
-		t.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
-	}
 	dir := t.TempDir()
 	w := &world{
 		t: t, config: filepath.Join(dir, "config"), project: filepath.Join(dir, "project"), data: filepath.Join(dir, "data"),

@@ -40,19 +40,28 @@ func (e *NotGenericError) Error() string {
 // and caches, what cloud-init remembers. It may be called again. After it, the connection still works, but no
 // new one can be made; follow it with PowerOff.
 func (g *Guest) Finalize(ctx context.Context, out io.Writer) error {
-	env := map[string]string{"PIM_BUILD_KEY": g.key, "PIM_SSHD_DROP_IN": sshdDropIn}
-	err := g.Run(ctx, Script{Name: "finalize", Body: shell(libScript, finalizeScript), Env: env}, out)
+	err := g.Run(ctx, Script{Name: "finalize", Body: shell(libScript, finalizeScript), Env: g.traces()}, out)
 	if err != nil {
 		return err
 	}
+	return g.checkGeneric(ctx)
+}
+
+func (g *Guest) checkGeneric(ctx context.Context) error {
 	var found bytes.Buffer
-	if err := g.Run(ctx, Script{Name: "finalize-check", Body: shell(libScript, checkScript), Env: env}, &found); err != nil {
+	err := g.Run(ctx, Script{Name: "finalize-check", Body: shell(libScript, checkScript), Env: g.traces()}, &found)
+	if err != nil {
 		return err
 	}
 	if s := strings.TrimSpace(found.String()); s != "" {
 		return &NotGenericError{strings.Split(s, "\n")}
 	}
 	return nil
+}
+
+// traces tells the scripts what the build put into the guest.
+func (g *Guest) traces() map[string]string {
+	return map[string]string{"PIM_BUILD_KEY": g.key, "PIM_SSHD_DROP_IN": sshdDropIn}
 }
 
 // shell makes one script of parts.

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// outputLimit is how much Output takes, in bytes.
+const outputLimit = 16 << 20
+
 // closeTime is how long a guest may take to close a session that we are done with, before its whole connection
 // is given up.
 const closeTime = 5 * time.Second
@@ -55,14 +58,17 @@ func (e *StatusError) Error() string {
 	return msg
 }
 
-// Output runs a shell command to its end and returns what it wrote to its standard output, at most 16 MiB.
-// Errors: *StatusError, ErrConnectionLost, ctx's cause.
+// Output runs a shell command to its end and returns what it wrote to its standard output.
+// Errors: *StatusError, ErrConnectionLost, ctx's cause, more than 16 MiB of output.
 func (g *Guest) Output(ctx context.Context, command string) ([]byte, error) {
-	out := &capped{left: 16 << 20}
+	out := &capped{limit: outputLimit}
 	if err := g.exec(ctx, command, nil, out, nil); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), nil
+	if out.over {
+		return nil, fmt.Errorf("the command wrote more than %d MiB", outputLimit>>20)
+	}
+	return out.buf.Bytes(), nil
 }
 
 // Upload writes a file in the guest, replacing it at once when all of it has arrived.

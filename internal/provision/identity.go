@@ -20,9 +20,12 @@ import (
 // Identity is what a build and its guest know each other by: the key the build logs in with and the key the
 // guest's SSH server must have. Both are made for one installation and are gone from a finalized image.
 //
-// The keys are behind a pointer so that no print of a struct around an Identity shows them. The zero value has
-// no keys.
-type Identity struct{ keys *keys }
+// The zero value has no keys, and only UnmarshalText gives it some.
+type Identity struct {
+	// keys is a function because fmt cannot look into one: a print of a struct that has an Identity in an
+	// unexported field does not get to Format.
+	keys func() keys
+}
 
 type keys struct{ client, host ed25519.PrivateKey }
 
@@ -42,20 +45,20 @@ func NewIdentity() (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("cannot make the guest's host key: %w", err)
 	}
-	return Identity{&keys{client, host}}, nil
+	return Identity{func() keys { return keys{client, host} }}, nil
 }
 
 // AuthorizedKey is the client's public key as a line of authorized_keys, without a line end.
-func (id Identity) AuthorizedKey() string { return publicLine(id.keys.client, clientComment) }
+func (id Identity) AuthorizedKey() string { return publicLine(id.keys().client, clientComment) }
 
 // HostKey is the host's public key as a line of known_hosts without its host name, and without a line end.
-func (id Identity) HostKey() string { return publicLine(id.keys.host, hostComment) }
+func (id Identity) HostKey() string { return publicLine(id.keys().host, hostComment) }
 
 // ClientPrivatePEM is the client's private key in OpenSSH's format, for a file that ssh -i is given.
-func (id Identity) ClientPrivatePEM() []byte { return privatePEM(id.keys.client, clientComment) }
+func (id Identity) ClientPrivatePEM() []byte { return privatePEM(id.keys().client, clientComment) }
 
 // HostPrivatePEM is the host's private key in OpenSSH's format.
-func (id Identity) HostPrivatePEM() []byte { return privatePEM(id.keys.host, hostComment) }
+func (id Identity) HostPrivatePEM() []byte { return privatePEM(id.keys().host, hostComment) }
 
 // MarshalText returns both private keys as PEM blocks in OpenSSH's format, client first. Keep it in a file that
 // only its owner can read.
@@ -90,7 +93,7 @@ func (id *Identity) UnmarshalText(text []byte) error {
 	if len(bytes.TrimSpace(text)) > 0 {
 		return errors.New("cannot read the build's identity: there is something after its keys")
 	}
-	id.keys = &read
+	id.keys = func() keys { return read }
 	return nil
 }
 

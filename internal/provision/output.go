@@ -2,7 +2,6 @@ package provision
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -76,15 +75,17 @@ func (s *stream) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// capped is a buffer with an end.
+// capped keeps what is written to it up to a limit. What comes after that is read all the same, because a
+// command whose output nobody reads never ends.
 type capped struct {
-	bytes.Buffer
-	left int
+	limit int
+	buf   bytes.Buffer
+	over  bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	if c.left -= len(p); c.left < 0 {
-		return 0, errors.New("the command wrote too much")
+	if c.over = c.over || c.buf.Len()+len(p) > c.limit; !c.over {
+		c.buf.Write(p)
 	}
-	return c.Buffer.Write(p)
+	return len(p), nil
 }

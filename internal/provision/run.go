@@ -49,6 +49,10 @@ func (e *ScriptError) Error() string {
 
 func (e *ScriptError) Unwrap() error { return e.Err }
 
+// runner runs the script staged in a directory, in a session whose leader is the inner shell. That stays, to tell
+// a script that a signal killed as 128 + signal, which setsid does not.
+const runner = `cd / && exec setsid --wait sh -c '. "$0/env" && echo $$ >"$0/pid" && "$0/script"; exit $?' %s </dev/null 2>&1`
+
 var errTimedOut = errors.New("time-out")
 
 // Run runs a script as the connection's user, with DEBIAN_FRONTEND=noninteractive, no standard input, and its
@@ -68,9 +72,7 @@ func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) (err error) {
 	}
 	defer cancel()
 	sink := &stream{out: out, tail: tail{limit: tailLines}}
-	// setsid --wait forks only when it has to, so the pid is taken down in the process that becomes the script.
-	err = g.exec(run, fmt.Sprintf(`cd / && exec setsid --wait sh -c '. "$0/env" && echo $$ >"$0/pid" && exec "$0/script"' %s </dev/null 2>&1`,
-		quote(dir)), nil, sink, sink)
+	err = g.exec(run, fmt.Sprintf(runner, quote(dir)), nil, sink, sink)
 	interrupted := run.Err() != nil && err != nil
 
 	// What follows is owed to the guest also when the build is cancelled.

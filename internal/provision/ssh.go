@@ -68,11 +68,11 @@ func (id Identity) peer(dial Dial, addr, user string) (peer, error) {
 	if id.keys == nil {
 		return peer{}, errNoKeys
 	}
-	client, err := ssh.NewSignerFromSigner(id.keys.client)
+	client, err := ssh.NewSignerFromSigner(id.keys().client)
 	if err != nil {
 		return peer{}, err
 	}
-	host, err := ssh.NewPublicKey(id.keys.host.Public())
+	host, err := ssh.NewPublicKey(id.keys().host.Public())
 	if err != nil {
 		return peer{}, err
 	}
@@ -88,7 +88,8 @@ func (p peer) wait(ctx context.Context, every time.Duration, seen func(error)) (
 		if err == nil {
 			return g, nil
 		}
-		if ctx.Err() == nil { // else the try was cut short and showed nothing
+		// A try that was cut short shows nothing; a dialer may notice ctx's deadline before ctx does.
+		if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 			last = err
 			if seen != nil {
 				seen(err)

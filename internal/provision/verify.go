@@ -45,12 +45,12 @@ func NewVerification() (*Verification, error) {
 }
 
 // Format keeps the key out of every print.
-func (v *Verification) Format(f fmt.State, _ rune) {
+func (v Verification) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "provision.Verification{REDACTED}")
 }
 
 // LogValue keeps the key out of logs.
-func (v *Verification) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+func (v Verification) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 
 // Markers of cloud-init's own print of the host keys (its module keys_to_console), which goes to /dev/console. That
 // need not be the serial port, so the seed has the keys printed there too, between the same markers.

@@ -120,7 +120,7 @@ func (m Machine) kernel() []string {
 func (m Machine) disks() []string {
 	args := []string{
 		"-drive", "if=none,id=" + diskID + ",format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap,file=" + escape(m.Disk),
-		"-device", "virtio-blk-pci,drive=" + diskID + ",bootindex=0",
+		"-device", "virtio-blk-pci,drive=" + diskID + ",bootindex=1",
 	}
 	if m.Seed != "" {
 		args = append(args,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs once inside the new system, as the installer's last act: what an image needs before its first boot. The build
-# appends the keys it logs in with, so this must not end early. Network is up, no service is.
+# puts the keys it logs in with before this. Network is up, no service is.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 

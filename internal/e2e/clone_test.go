@@ -1,0 +1,75 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/media"
+)
+
+// cloneTime bounds the boot of a clone under emulation.
+const cloneTime = 15 * time.Minute
+
+// The clone tells about itself on the serial console, between two markers, and powers off.
+const cloneUserData = `#cloud-config
+runcmd:
+  - - sh
+    - -c
+    - |
+      {
+        echo; echo CLONE-BEGIN
+        echo "hostname=$(hostname)"
+        echo "machine-id=$(cat /etc/machine-id)"
+        echo "motd=$(cat /etc/motd)"
+        echo "proxy=$(grep -rsi proxy /etc/apt/apt.conf /etc/apt/apt.conf.d | tr '\n' ' ')"
+        echo "authorized=$(cat /root/.ssh/authorized_keys 2>/dev/null | wc -l)"
+        for k in /etc/ssh/ssh_host_*_key.pub; do echo "hostkey=$(cut -d' ' -f1,2 "$k")"; done
+        echo CLONE-END
+      } >/dev/ttyS0
+power_state: {mode: poweroff, timeout: 60}
+`
+
+// bootClone boots a clone of an image with a NoCloud seed, as a person would on the command line, and returns what it
+// said about itself. The image is not written to.
+func bootClone(t *testing.T, image string) map[string][]string {
+	t.Helper()
+	dir := t.TempDir()
+	seed, err := media.Seed(map[string][]byte{
+		"meta-data": []byte("instance-id: clone-1\nlocal-hostname: clone-1\n"),
+		"user-data": []byte(cloneUserData),
+	})
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))
+	console := filepath.Join(dir, "console.log")
+	qemu := exec.CommandContext(t.Context(), "timeout", strconv.Itoa(int(cloneTime.Seconds())), "qemu-system-x86_64",
+		"-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "1024", "-smp", "2", "-display", "none", "-snapshot",
+		"-smbios", "type=11,value=io.systemd.credential:sysctl.extra=kernel.randomize_va_space=0", // faster under emulation
+		"-drive", "if=virtio,format=qcow2,file="+image,
+		"-drive", "if=virtio,format=raw,readonly=on,file="+filepath.Join(dir, "seed.iso"),
+		"-nic", "user,model=virtio-net-pci", "-serial", "file:"+console)
+	out, err := qemu.CombinedOutput()
+	text, readErr := os.ReadFile(console)
+	must(t, readErr)
+	if err != nil {
+		t.Fatalf("the clone did not power off: %v\n%s\n%s", err, out, text)
+	}
+	_, facts, found := strings.Cut(string(text), "CLONE-BEGIN")
+	facts, _, ended := strings.Cut(facts, "CLONE-END")
+	if !found || !ended {
+		t.Fatalf("the clone said nothing about itself:\n%s", text)
+	}
+	said := map[string][]string{}
+	for line := range strings.Lines(facts) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			said[name] = append(said[name], value)
+		}
+	}
+	return said
+}

@@ -1,0 +1,89 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// event is a line of a build's events.jsonl.
+type event struct{ Step, Event, Detail string }
+
+// events are those of all builds whose logs are in the store.
+func (b *bench) events(t *testing.T) []event {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(b.data, "builds", "*", "events.jsonl"))
+	must(t, err)
+	var all []event
+	for _, log := range logs {
+		data, err := os.ReadFile(log)
+		must(t, err)
+		for line := range bytes.Lines(data) {
+			var e event
+			if json.Unmarshal(line, &e) == nil { // the last line may be half-written
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+// interrupt applies, sends the CLI one SIGINT as soon as the build logs an event, and requires that it ends with an
+// error and that nothing of the build is left.
+func (w *workspace) interrupt(t *testing.T, step, name string) {
+	t.Helper()
+	must(t, os.RemoveAll(filepath.Join(w.data, "builds")))
+	r := w.start(t, "apply", "-auto-approve")
+	ended := make(chan int, 1)
+	go func() { ended <- r.wait(t) }()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for !w.logged(t, step, name) {
+		select {
+		case status := <-ended:
+			t.Fatalf("apply ended with status %d before %s %s", status, step, name)
+		case <-tick.C:
+		}
+	}
+	t.Logf("SIGINT at %s %s", step, name)
+	must(t, r.cmd.Process.Signal(os.Interrupt))
+	if status := <-ended; status == 0 {
+		t.Fatal("an interrupted apply must not succeed")
+	}
+	w.nothingLeft(t)
+}
+
+func (b *bench) logged(t *testing.T, step, name string) bool {
+	t.Helper()
+	for _, e := range b.events(t) {
+		if e.Step == step && e.Event == name {
+			return true
+		}
+	}
+	return false
+}
+
+// nothingLeft requires that no process works on the store and that there is no half-made file in it.
+func (b *bench) nothingLeft(t *testing.T) {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, p := range processes {
+		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(b.data)) {
+			t.Errorf("left running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+		}
+	}
+	for _, dir := range []string{"builds", "cache", "layers"} {
+		for _, name := range b.files(t, dir) {
+			if strings.HasSuffix(name, ".part") || dir == "builds" && strings.HasSuffix(name, ".qcow2") || name == "guest.json" {
+				t.Errorf("left behind: %s in %s", name, dir)
+			}
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package provision
+
+// CheckGeneric is the check that ends Finalize.
+var CheckGeneric = (*Guest).checkGeneric
