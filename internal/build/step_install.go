@@ -142,8 +142,9 @@ func (st *state) serve(ctx context.Context, id provision.Identity) (string, erro
 		return "", fmt.Errorf("cannot listen for the installer: %w", err)
 	}
 	files := map[string][]byte{installFile: []byte(id.InstallBlock() + "\n" + string(st.Install.Body))}
-	st.server = preseed.Serve(ln, files)
-	st.Defer("stop the preseed server", func(ctx context.Context) error { return st.server.Close(ctx) })
+	server := preseed.Serve(ln, files)
+	st.server = server
+	st.Defer("stop the preseed server", server.Close)
 	st.server.OnRequest(func(r preseed.Request) { st.note(ctx, "install", "request", r.String()) })
 
 	base := st.server.BaseURL(qemu.GuestGateway)

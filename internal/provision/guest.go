@@ -10,17 +10,12 @@ import (
 	"net"
 	"path"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // outputLimit is how much Output takes, in bytes.
 const outputLimit = 16 << 20
-
-// closeTime is how long a guest may take to close a session that we are done with, before its whole connection
-// is given up.
-const closeTime = 5 * time.Second
 
 // Guest is an SSH connection into a guest. It is safe for concurrent use.
 type Guest struct {
@@ -94,30 +89,27 @@ func (g *Guest) PowerOff(ctx context.Context) error {
 }
 
 // exec runs a shell command in the guest. nil writers discard; with a nil stderr its end is in the *StatusError.
-// When ctx ends first the session is closed, which ends nothing in the guest, and ctx's cause is returned.
+// When ctx ends first, the session is given up and ctx's cause returned: the command goes on in the guest, and
+// nothing of it is written any more. sshd does not close such a session before the command has ended, so nobody
+// waits for that; what is left of it here ends with the connection.
 func (g *Guest) exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	var gate gate
+	last := &tail{limit: 5}
+	if stderr == nil {
+		stderr = last
+	}
 	done := make(chan error, 1)
-	go func() { done <- g.session(ctx, command, stdin, stdout, stderr) }()
+	go func() { done <- g.session(ctx, command, stdin, gate.writer(stdout), gate.writer(stderr)) }()
+	var err error
 	select {
-	case err := <-done:
-		return orCause(ctx, err)
+	case err = <-done:
 	case <-ctx.Done():
-	}
-	grace := time.NewTimer(closeTime)
-	defer grace.Stop()
-	select {
-	case err := <-done:
-		return orCause(ctx, err)
-	case <-grace.C: // a guest that hangs does not answer that its session is closed
-		_ = g.client.Close()
-		return orCause(ctx, <-done)
-	}
-}
-
-// orCause gives a failure the reason why it was made to fail.
-func orCause(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil {
+		gate.shut()
 		return context.Cause(ctx)
+	}
+	var status *StatusError
+	if errors.As(err, &status) && status.Stderr == "" {
+		status.Stderr = strings.Join(last.lines(), "\n")
 	}
 	return err
 }
@@ -129,10 +121,6 @@ func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, st
 	}
 	defer s.Close() //nolint:errcheck // it has ended, or is given up
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
-	last := &tail{limit: 5}
-	if stderr == nil {
-		stderr = last
-	}
 	s.Stdin, s.Stdout, s.Stderr = stdin, stdout, stderr
 	// Whatever root's login shell is, it takes this one line; the script is for sh.
 	err = s.Run("exec /bin/sh -c " + quote(command))
@@ -140,7 +128,7 @@ func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, st
 	var missing *ssh.ExitMissingError
 	switch {
 	case errors.As(err, &exit) && exit.Signal() == "":
-		return &StatusError{exit.ExitStatus(), strings.Join(last.lines(), "\n")}
+		return &StatusError{Status: exit.ExitStatus()}
 	case errors.As(err, &exit):
 		return &StatusError{128, "killed by SIG" + exit.Signal()}
 	case errors.As(err, &missing), errors.Is(err, io.EOF):

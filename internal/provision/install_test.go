@@ -133,10 +133,14 @@ func TestRealSSHServer(t *testing.T) {
 	defer g.Close()
 
 	var out strings.Builder
-	err = g.Run(t.Context(), provision.Script{Name: "x", Body: []byte("echo $PIM_X; exit 7"), Env: map[string]string{"PIM_X": "y"}}, &out)
+	err = g.Run(t.Context(), provision.Script{Name: "x", Body: []byte("echo $PIM_X ${0%/*}; exit 7"), Env: map[string]string{"PIM_X": "y"}}, &out)
 	var failed *provision.ScriptError
-	if !errors.As(err, &failed) || failed.Status != 7 || out.String() != "y\n" {
+	dir, ok := strings.CutPrefix(strings.TrimSpace(out.String()), "y /root/.pim-")
+	if !errors.As(err, &failed) || failed.Status != 7 || !ok {
 		t.Errorf("got %q, %v", out.String(), err)
+	}
+	if _, err := os.Stat("/root/.pim-" + dir); err == nil {
+		t.Error("the script was left in the guest")
 	}
 	pids := filepath.Join(root, "pids")
 	hang := "echo $$ >" + pids + "; echo started; sleep 60"
@@ -157,8 +161,5 @@ func TestRealSSHServer(t *testing.T) {
 	}
 	if out, err := g.Output(t.Context(), "cat "+filepath.Join(root, "big")); err != nil || string(out) != big {
 		t.Errorf("read %d bytes back, %v", len(out), err)
-	}
-	if left, _ := filepath.Glob("/root/.pim-*"); len(left) > 0 {
-		t.Errorf("left in the guest: %v", left)
 	}
 }

@@ -89,3 +89,38 @@ func (c *capped) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// gate lets one write at a time through to its writers, until it is shut.
+type gate struct {
+	mu     sync.Mutex
+	closed bool
+}
+
+// writer puts the gate before a writer; nil discards.
+func (g *gate) writer(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return gated{g, w}
+}
+
+// shut returns when no write is under way, and none will be.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}
+
+type gated struct {
+	gate *gate
+	io.Writer
+}
+
+func (w gated) Write(p []byte) (int, error) {
+	w.gate.mu.Lock()
+	defer w.gate.mu.Unlock()
+	if w.gate.closed {
+		return len(p), nil
+	}
+	return w.Writer.Write(p)
+}

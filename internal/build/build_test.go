@@ -1,0 +1,284 @@
+package build
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/media"
+	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
+)
+
+// Machine code for kernel: what a test's "installer" does.
+var (
+	halt   = []byte{0xfa, 0xf4, 0xeb, 0xfc}       // cli; hlt; jmp -4
+	reboot = []byte{0xb0, 0xfe, 0xe6, 0x64, 0xf4} // outb 0xfe to port 0x64: the keyboard controller resets the machine
+)
+
+// kernel is the smallest thing a PC boots as a Linux kernel: setup code that runs code in real mode and never gets to
+// Linux. Source: Documentation/arch/x86/boot.rst of the kernel.
+func kernel(code []byte) []byte {
+	k := make([]byte, 6*512)
+	k[0x1f1] = 4                                     // setup_sects
+	binary.LittleEndian.PutUint32(k[0x1f4:], 512/16) // syssize
+	binary.LittleEndian.PutUint16(k[0x1fe:], 0xaa55) // boot_flag
+	k[0x200], k[0x201] = 0xeb, 0x66                  // jump over the header
+	copy(k[0x202:], "HdrS")
+	binary.LittleEndian.PutUint16(k[0x206:], 0x0200) // version
+	k[0x211] = 1                                     // loadflags: LOADED_HIGH
+	copy(k[0x268:], code)
+	return k
+}
+
+// testBuild is a builder with a store of its own, and a spec whose ISO holds a kernel.
+func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
+	t.Helper()
+	image, err := media.Seed(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	iso := filepath.Join(dir, "test.iso")
+	if err := os.WriteFile(iso, image, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := host.NewLocal()
+	b := &Builder{
+		Host: h, Store: cache.NewStore(h, filepath.Join(dir, "data"), filepath.Join(dir, "cache")), Version: "test",
+		Accelerator: func(context.Context, host.Arch) (qemu.Accelerator, error) {
+			return qemu.Accelerator{Name: qemu.TCG, Reason: "test"}, nil
+		},
+		Progress: func(_ context.Context, s string) { t.Log(s) },
+	}
+	s := testSpec()
+	s.ISO = cache.ISO{Path: iso, SHA256: strings.TrimPrefix(cache.Digest(image), "sha256:")}
+	s.Preseed = Preseed{
+		Templates: preseed.Templates{"t": "d-i preseed/late_command string {{ .InstallURL }}\n"}, Name: "t",
+		Values: preseed.Values{Hostname: "h", Arch: host.X86_64},
+	}
+	s.Emulation = true
+	s.Timeouts = Timeouts{Build: 5 * time.Minute, Install: time.Minute, SSH: time.Minute, Script: time.Minute, Stall: time.Minute}
+	return b, s
+}
+
+func installer(code []byte) map[string][]byte {
+	return map[string][]byte{"linux": kernel(code), "initrd.gz": []byte("none")}
+}
+
+// fails builds, and requires an *Error at a step whose detail says all of wants and leaves nothing but logs.
+func fails(t *testing.T, b *Builder, s Spec, step string, wants ...string) *Error {
+	t.Helper()
+	img, err := b.Build(t.Context(), s)
+	var failed *Error
+	if !errors.As(err, &failed) || img != nil {
+		t.Fatalf("image %v, error %v", img, err)
+	}
+	if failed.Step != step {
+		t.Errorf("failed at %s, want %s", failed.Step, step)
+	}
+	for _, want := range wants {
+		if !strings.Contains(failed.Detail(), want) {
+			t.Errorf("the detail does not say %q:\n%s", want, failed.Detail())
+		}
+	}
+	return failed
+}
+
+// onlyLogs requires that a build left nothing but its logs.
+func onlyLogs(t *testing.T, b *Builder, s Spec) {
+	t.Helper()
+	in := inputs(t, s)
+	data := filepath.Dir(filepath.Dir(b.Store.BuildDir(in.Key())))
+	err := filepath.WalkDir(data, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		switch filepath.Ext(p) {
+		case ".log", ".jsonl", ".png", ".lock":
+		default:
+			t.Errorf("left behind: %s", p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets, err := filepath.Glob("/tmp/pim-" + cache.Short(in.Key()) + "-*")
+	if err != nil || len(sockets) > 0 {
+		t.Errorf("left behind: %v, %v", sockets, err)
+	}
+}
+
+func TestGuestThatNeverAsksForItsPreseed(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(halt))
+	s.Timeouts.Stall = 6 * time.Second
+	failed := fails(t, b, s, "install", "stalls", "never asked for its preseed", "Screenshot: ", "Log: ")
+	if info, err := os.Stat(failed.Screenshot); err != nil || info.Size() == 0 {
+		t.Errorf("screenshot: %v", err)
+	}
+	onlyLogs(t, b, s)
+}
+
+func TestInstallerThatEndsTooEarly(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(reboot))
+	fails(t, b, s, "install", "without running the post-install script")
+	onlyLogs(t, b, s)
+}
+
+func TestInstallerThatTakesTooLong(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(halt))
+	s.Timeouts.Install = 3 * time.Second
+	fails(t, b, s, "install", "did not end within 3s")
+	onlyLogs(t, b, s)
+}
+
+func TestCancelledInstallation(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(halt))
+	ctx, cancel := context.WithCancel(t.Context())
+	b.Progress = func(_ context.Context, m string) {
+		if strings.Contains(m, "guest start") || strings.Contains(m, "guest: start") {
+			cancel()
+		}
+	}
+	_, err := b.Build(ctx, s)
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	onlyLogs(t, b, s)
+}
+
+// TestKeptGuest leaves a failed guest running, and the next build of the same image ends it.
+func TestKeptGuest(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(halt))
+	s.KeepGuest = true
+	s.Timeouts.Install = 2 * time.Second
+	fails(t, b, s, "install", "was left running", "ssh -i ")
+	record, err := readRecord(b.Host, filepath.Join(b.Store.BuildDir(inputs(t, s).Key()), recordFile))
+	if err != nil || !record.Kept {
+		t.Fatalf("record %+v, %v", record, err)
+	}
+	conn, err := b.Host.Dial(t.Context(), "unix", record.QMP)
+	if err != nil {
+		t.Fatalf("the guest does not run: %v", err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.KeepGuest = false
+	fails(t, b, s, "install", "did not end within 2s")
+	if _, err := b.Host.Dial(t.Context(), "unix", record.QMP); err == nil {
+		t.Error("the kept guest still runs")
+	}
+	onlyLogs(t, b, s)
+}
+
+// TestOrphan ends the guest of a build whose process died, when another image is built.
+func TestOrphan(t *testing.T) {
+	qemutest.Need(t)
+	b, orphaned := testBuild(t, installer(halt))
+	orphaned.KeepGuest = true
+	orphaned.Timeouts.Install = 2 * time.Second
+	fails(t, b, orphaned, "install")
+	file := filepath.Join(b.Store.BuildDir(inputs(t, orphaned).Key()), recordFile)
+	record, err := readRecord(b.Host, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.WriteFile(b.Host, file, []byte(`{"key":"`+record.Key+`","qmp":"`+record.QMP+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := orphaned
+	other.KeepGuest, other.DiskSize = false, 2<<30
+	fails(t, b, other, "install")
+	if _, err := b.Host.Dial(t.Context(), "unix", record.QMP); err == nil {
+		t.Error("the orphan still runs")
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	for name, c := range map[string]struct {
+		files  map[string][]byte
+		change func(*Builder, *Spec)
+		step   string
+		wants  []string
+	}{
+		"no kernel": {
+			map[string][]byte{"readme": []byte("x")}, func(*Builder, *Spec) {}, "install",
+			[]string{"readme", "Use a Debian"},
+		},
+		"another architecture": {
+			map[string][]byte{"linux": append(make([]byte, 56), "ARM\x64\x00\x00\x00\x00"...), "initrd.gz": []byte("x")},
+			func(*Builder, *Spec) {}, "install", []string{"installs arm64", "x86_64"},
+		},
+		"wrong checksum": {
+			installer(halt), func(_ *Builder, s *Spec) { s.ISO.SHA256 = strings.Repeat("0", 64) }, "iso", []string{"checksum"},
+		},
+		"emulation not allowed": {
+			installer(halt), func(_ *Builder, s *Spec) { s.Emulation = false }, "accelerator", []string{"emulation = true"},
+		},
+		"template that does not let the build in": {
+			installer(halt), func(_ *Builder, s *Spec) { s.Preseed.Templates["t"] = "d-i a/b string c\n" }, "install",
+			[]string{"InstallURL", "late_command"},
+		},
+		"no space": {
+			installer(halt), func(b *Builder, _ *Spec) { b.Host = fullHost{b.Host} }, "iso", []string{"disk full", "data_dir"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := testBuild(t, c.files)
+			c.change(b, &s)
+			fails(t, b, s, c.step, c.wants...)
+			onlyLogs(t, b, s)
+		})
+	}
+}
+
+// fullHost has no space left.
+type fullHost struct{ host.Host }
+
+func (fullHost) Free(string) (uint64, error) { return 1 << 20, nil }
+
+// TestStoredImage takes what is there, for any spec with the same key.
+func TestStoredImage(t *testing.T) {
+	b, s := testBuild(t, installer(halt))
+	key := inputs(t, s).Key()
+	unlock, err := b.Store.Lock(t.Context(), key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmp := b.Store.TempPath(key, "x")
+	if err := os.WriteFile(tmp, []byte("image"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want, err := b.Store.PublishImage(t.Context(), tmp, cache.Manifest{Key: key, Name: s.Name, Arch: s.Arch, Format: Format})
+	if err := errors.Join(err, unlock()); err != nil {
+		t.Fatal(err)
+	}
+	s.Memory *= 2
+	got, err := b.Build(t.Context(), s)
+	if err != nil || got.Path != want.Path {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestLastLines(t *testing.T) {
+	text := "one\r\n\x1b[1;31mtwo\x1b[0m\n\n  10%\r 100%\r\nthree\x1b(B\n"
+	if got := strings.Join(lastLines([]byte(text), 3), "|"); got != "two| 100%|three" {
+		t.Errorf("%q", got)
+	}
+}
