@@ -167,7 +167,7 @@ func TestKeptGuest(t *testing.T) {
 	b, s := testBuild(t, installer(halt))
 	s.KeepGuest = true
 	s.Timeouts.Install = 2 * time.Second
-	fails(t, b, s, "install", "was left running", "ssh -i ")
+	fails(t, b, s, "install", "was left running", socketName)
 	record, err := readRecord(b.Host, filepath.Join(b.Store.BuildDir(inputs(t, s).Key()), recordFile))
 	if err != nil || !record.Kept {
 		t.Fatalf("record %+v, %v", record, err)

@@ -70,21 +70,27 @@ func (b *Builder) reap(ctx context.Context, own string) {
 	}
 }
 
-// keepGuest leaves a failed build's guest running and says how to get in.
-func (st *state) keepGuest() (string, error) {
+// keepGuest leaves a failed build's guest running and says how to look at it.
+func (st *state) keepGuest() (hint string, err error) {
 	r, err := readRecord(st.Host, st.path(recordFile))
 	if err != nil {
 		return "", err
 	}
 	r.Kept = true
-	key := st.path("ssh-key")
-	if err := errors.Join(st.writeRecord(r), host.WriteFile(st.Host, key, st.identity.ClientPrivatePEM(), 0o600)); err != nil {
+	if err := st.writeRecord(r); err != nil {
 		return "", err
 	}
+	hint = "The guest was left running (on_error = \"keep\"); the next build of this image ends it. Its monitor: " + r.QMP
+	if st.layer == nil { // the installer has no SSH server
+		return hint, nil
+	}
+	key := st.path("ssh-key")
+	if err := host.WriteFile(st.Host, key, st.identity.ClientPrivatePEM(), 0o600); err != nil {
+		return hint, err
+	}
 	_, port, err := net.SplitHostPort(st.vm.SSHAddr())
-	return fmt.Sprintf("The guest was left running (on_error = \"keep\"). Look at it with\n"+
-		"  ssh -i %s -p %s -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no root@127.0.0.1\n"+
-		"Power it off when done; the next build of this image ends it too.", key, port), err
+	return fmt.Sprintf("%s\nLog in with: ssh -i %s -p %s -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no root@127.0.0.1",
+		hint, key, port), err
 }
 
 func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {

@@ -18,7 +18,7 @@ func compact(ctx context.Context, st *state) error {
 	st.image = st.Store.TempPath(st.key, "image.qcow2")
 	image := st.image
 	st.Defer("remove the unpublished image", func(context.Context) error { return st.Host.RemoveAll(image) })
-	if err := qemu.Compact(ctx, st.Host, st.disk, st.image); err != nil {
+	if err := qemu.Compact(ctx, st.Host, st.disk, st.image, nil); err != nil {
 		return err
 	}
 	info, err := qemu.ReadInfo(ctx, st.Host, st.image)

@@ -247,6 +247,7 @@ func TestFinalizeReportsWhatItCannotRemove(t *testing.T) {
 }
 
 func TestPrepareWaitsForThePackageManager(t *testing.T) {
+	t.Parallel() // it waits
 	s, g := dirtyGuest(t)
 	f, err := os.OpenFile(filepath.Join(s.Root, "var/lib/dpkg/lock-frontend"), os.O_RDWR, 0)
 	if err != nil {

@@ -119,7 +119,7 @@ func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, st
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConnectionLost, err)
 	}
-	defer s.Close() //nolint:errcheck // it has ended, or is given up
+	defer s.Close()
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	s.Stdin, s.Stdout, s.Stderr = stdin, stdout, stderr
 	// Whatever root's login shell is, it takes this one line; the script is for sh.

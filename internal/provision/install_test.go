@@ -117,6 +117,7 @@ func sshd(t *testing.T, root string) provision.Dial {
 
 // TestRealSSHServer repeats with OpenSSH what the other tests find with the server in this process.
 func TestRealSSHServer(t *testing.T) {
+	t.Parallel() // it waits
 	id, root := newIdentity(t), t.TempDir()
 	fill(t, root, map[string]string{"usr/sbin/sshd": "", "etc/ssh/": ""})
 	if out, err := install(t, id, root, ""); err != nil {

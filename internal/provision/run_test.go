@@ -144,6 +144,7 @@ func gone(t *testing.T, s *provisiontest.Server) {
 }
 
 func TestRunKillsAScriptThatHangs(t *testing.T) {
+	t.Parallel() // it waits
 	s, g := connect(t)
 	err := g.Run(t.Context(), provision.Script{Name: "hang", Body: []byte(sleeper), Timeout: time.Second}, io.Discard)
 	var failed *provision.ScriptError
@@ -179,6 +180,7 @@ func (u *until) Write(p []byte) (int, error) {
 }
 
 func TestRunKillsAScriptThatIsCancelled(t *testing.T) {
+	t.Parallel() // it waits
 	s, g := connect(t)
 	errCancel := errors.New("the user pressed Ctrl-C")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -196,6 +198,7 @@ func TestRunKillsAScriptThatIsCancelled(t *testing.T) {
 }
 
 func TestRunLosesTheGuest(t *testing.T) {
+	t.Parallel() // it waits
 	s, g := connect(t)
 	out := &until{text: "started", f: s.Cut}
 	err := g.Run(t.Context(), provision.Script{Name: "x", Body: []byte("echo started; exec sleep 2"), Timeout: time.Minute}, out)

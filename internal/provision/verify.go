@@ -138,7 +138,7 @@ func (v *Verification) Check(ctx context.Context, dial Dial, addr string, consol
 	if err != nil {
 		return Facts{}, fmt.Errorf("cannot verify the image: %w", err)
 	}
-	defer g.Close() //nolint:errcheck // the guest is thrown away
+	defer g.Close()
 	facts, err := v.ask(ctx, g)
 	facts.HostKeys = keys
 	if err != nil {

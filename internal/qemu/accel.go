@@ -141,11 +141,13 @@ func probeCPU(accel string) string {
 	return "host"
 }
 
-// firstLine is the first line of what QEMU said, to be added to a message.
+// firstLine is the first line of what QEMU said, to be added to a message. That we ended it is no news.
 func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	if line == "" {
-		return ""
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.Contains(line, "terminating on signal") {
+			return ": " + line
+		}
 	}
-	return ": " + strings.TrimSpace(line)
+	return ""
 }

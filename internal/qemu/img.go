@@ -4,30 +4,63 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 // CreateDisk makes an empty qcow2 of a virtual size in bytes.
 func CreateDisk(ctx context.Context, h host.Host, file string, size int64) error {
-	return img(ctx, h, "create disk", nil, "create", "-q", "-f", "qcow2", file, strconv.FormatInt(size, 10))
+	err := img(ctx, h, nil, "create", "-q", "-f", "qcow2", file, strconv.FormatInt(size, 10))
+	return made(h, "create the disk", file, err)
 }
 
-// CreateOverlay makes a qcow2 that holds only what differs from its backing file, which must stay as it is.
+// CreateOverlay makes a qcow2 that holds only what differs from its backing file, a qcow2 that must stay as it is.
 func CreateOverlay(ctx context.Context, h host.Host, file, backing string) error {
-	return img(ctx, h, "create overlay", nil, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file)
+	err := img(ctx, h, nil, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file)
+	return made(h, "create the overlay", file, err)
 }
 
-// Compact writes a qcow2 and its backing files into one standalone, compressed qcow2.
-func Compact(ctx context.Context, h host.Host, src, dst string) error {
-	return img(ctx, h, "compact", nil, "convert", "-q", "-c", "-W", "-O", "qcow2", src, dst)
+// Compact writes a qcow2 and its backing files into one standalone, compressed qcow2. progress, when not nil, is
+// called with the percentage done. What a failed Compact has written is removed.
+func Compact(ctx context.Context, h host.Host, src, dst string, progress func(percent float64)) error {
+	args := []string{"convert", "-c", "-W", "-f", "qcow2", "-O", "qcow2"} // -W: several CPUs compress
+	var out io.Writer
+	if progress != nil {
+		args = append(args, "-p")
+		out = &progressWriter{report: progress}
+	}
+	return made(h, "compact the image into", dst, img(ctx, h, out, append(args, src, dst)...))
 }
 
-// Check finds damage and leaks in a qcow2.
+// made is the error of making a file, which is then removed: a file that is there is whole.
+func made(h host.Files, what, file string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s %s: %w", what, file, errors.Join(err, host.RemoveIfExists(h, file)))
+}
+
+// leaked is qemu-img check's exit status for clusters that are allocated and not used: space is lost, data is not.
+const leaked = 3
+
+// Check reads a qcow2's structure and returns an error when it is damaged.
 func Check(ctx context.Context, h host.Host, file string) error {
-	return img(ctx, h, "check", nil, "check", "-q", "-f", "qcow2", file)
+	err := img(ctx, h, nil, "check", "-q", "-f", "qcow2", file)
+	var exit *host.ExitError
+	if errors.As(err, &exit) && exit.Status == leaked {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot accept the image %s: %w", file, err)
+	}
+	return nil
 }
 
 // Info is what qemu-img tells about an image; sizes in bytes.
@@ -35,34 +68,57 @@ type Info struct {
 	Format      string `json:"format"`
 	VirtualSize int64  `json:"virtual-size"`
 	ActualSize  int64  `json:"actual-size"`
-	Backing     string `json:"backing-filename"`
+	Backing     string `json:"backing-filename"` // "" for a standalone image
 }
 
 // ReadInfo asks qemu-img about an image.
 func ReadInfo(ctx context.Context, h host.Host, file string) (Info, error) {
 	var out bytes.Buffer
-	if err := img(ctx, h, "read", &out, "info", "--output=json", file); err != nil {
-		return Info{}, err
-	}
 	var info Info
-	if err := json.Unmarshal(out.Bytes(), &info); err != nil {
-		return Info{}, fmt.Errorf("cannot understand qemu-img info: %w", err)
+	err := img(ctx, h, &out, "info", "--output=json", file)
+	if err == nil {
+		err = json.Unmarshal(out.Bytes(), &info)
+	}
+	if err != nil {
+		return Info{}, fmt.Errorf("cannot read the image %s: %w", file, err)
 	}
 	return info, nil
 }
 
-// img runs qemu-img.
-func img(ctx context.Context, h host.Host, what string, out *bytes.Buffer, args ...string) error {
+// img runs qemu-img. An error for want of space satisfies errors.Is with syscall.ENOSPC.
+func img(ctx context.Context, h host.Host, out io.Writer, args ...string) error {
 	binary, err := FindImg(h)
 	if err != nil {
 		return err
 	}
-	c := host.Cmd{Argv: append([]string{binary}, args...)}
-	if out != nil {
-		c.Stdout = out
+	err = h.Run(ctx, host.Cmd{Argv: append([]string{binary}, args...), Env: []string{"LC_ALL=C"}, Stdout: out})
+	var exit *host.ExitError
+	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "No space left on device") {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 	}
-	if err := h.Run(ctx, c); err != nil {
-		return fmt.Errorf("cannot %s: %w", what, err)
+	return err
+}
+
+// progressWriter takes what qemu-img -p prints: "    (12.34/100%)\r" time and again.
+type progressWriter struct {
+	report func(percent float64)
+	rest   []byte
+}
+
+var percentage = regexp.MustCompile(`\((\d+(?:\.\d+)?)/100%\)`)
+
+func (w *progressWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		at := percentage.FindSubmatchIndex(w.rest)
+		if at == nil {
+			break
+		}
+		if percent, err := strconv.ParseFloat(string(w.rest[at[2]:at[3]]), 64); err == nil {
+			w.report(percent)
+		}
+		w.rest = w.rest[at[1]:]
 	}
-	return nil
+	w.rest = w.rest[max(0, len(w.rest)-32):] // a mark is shorter
+	return len(p), nil
 }

@@ -44,12 +44,13 @@ type Machine struct {
 	ConsoleLog string   // file that the serial console is appended to
 }
 
-// Argv is QEMU's command line.
+// Argv is QEMU's command line. The machine starts paused, so that nothing happens in it before somebody watches it.
 func (m Machine) Argv() []string {
 	args := []string{
 		m.Binary,
 		"-name", escape(m.Name),
 		"-nodefaults", "-no-user-config",
+		"-S",
 		"-display", "none",
 		"-qmp", "unix:" + escape(m.QMPSocket) + ",server=on,wait=off",
 		"-chardev", "file,id=console,append=on,path=" + escape(m.ConsoleLog),
@@ -118,8 +119,10 @@ func (m Machine) kernel() []string {
 }
 
 func (m Machine) disks() []string {
+	// On a read or write error the machine stops, and VM ends it, instead of a guest that goes on with a broken disk.
 	args := []string{
-		"-drive", "if=none,id=" + diskID + ",format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap,file=" + escape(m.Disk),
+		"-drive", "if=none,id=" + diskID + ",format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap," +
+			"werror=stop,rerror=stop,file=" + escape(m.Disk),
 		"-device", "virtio-blk-pci,drive=" + diskID + ",bootindex=1",
 	}
 	if m.Seed != "" {

@@ -29,7 +29,7 @@ type monitor struct {
 	writes sync.Mutex
 	mu     sync.Mutex
 	next   uint64
-	wait   map[string]chan message
+	wait   map[string]chan message // commands sent and not answered, by id
 }
 
 // message is anything QEMU says.
@@ -42,6 +42,14 @@ type message struct {
 	} `json:"error"`
 	Event string `json:"event"`
 	line  json.RawMessage
+}
+
+// reply is a whole message that answers a command, or the error it tells.
+func (m message) reply() ([]byte, error) {
+	if m.Error != nil {
+		return nil, errors.New(m.Error.Desc)
+	}
+	return m.line, nil
 }
 
 // dialMonitor connects to a QMP socket and negotiates capabilities.
@@ -110,32 +118,31 @@ func (m *monitor) run(ctx context.Context, command []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.write(ctx, out); err != nil {
-		return nil, err
-	}
+	// The write has a goroutine of its own: not every connection knows deadlines (one through SSH does not), and one
+	// that blocks ends with the connection.
+	go m.write(append(out, '\n'))
 	select {
 	case msg := <-ch:
-		if msg.Error != nil {
-			return nil, errors.New(msg.Error.Desc)
-		}
-		return msg.line, nil
+		return msg.reply()
 	case <-m.done:
-		return nil, errMonitorClosed
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	select {
+	case msg := <-ch: // QEMU answers "quit" and is gone
+		return msg.reply()
+	default:
+		return nil, errMonitorClosed
+	}
 }
 
-// write sends one line, within the context's deadline.
-func (m *monitor) write(ctx context.Context, line []byte) error {
+// write sends one line. A connection that cannot be written to is over: closing it ends every command that waits.
+func (m *monitor) write(line []byte) {
 	m.writes.Lock()
 	defer m.writes.Unlock()
-	deadline, _ := ctx.Deadline() // none is the zero time: no deadline
-	if err := m.conn.SetWriteDeadline(deadline); err != nil {
-		return err
+	if _, err := m.conn.Write(line); err != nil {
+		_ = m.conn.Close()
 	}
-	_, err := m.conn.Write(append(line, '\n'))
-	return err
 }
 
 // typed gives go-qemu's typed commands, bounded by ctx.

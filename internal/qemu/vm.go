@@ -14,125 +14,128 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-// Reason is why a guest ended.
-type Reason string
-
-// How a guest ends.
 const (
-	Shutdown Reason = "the guest powered off"
-	Reset    Reason = "the guest rebooted" // with Machine.NoReboot
-	Panic    Reason = "the guest's kernel panicked"
-	DiskFull Reason = "disk full: the guest's disk cannot grow on the host"
-	Quit     Reason = "QEMU was told to quit"
-	Crash    Reason = "QEMU ended by itself"
+	// startTime bounds the time from QEMU's start to its monitor's greeting.
+	startTime = 30 * time.Second
+	// attachEvery is how often QEMU's monitor is tried until it is there.
+	attachEvery = 20 * time.Millisecond
+	// lastWords is how long after QEMU's end its monitor may still deliver events.
+	lastWords = 2 * time.Second
+	// maxSocketPath is the longest path of a socket in bytes, on macOS, without the closing zero (sockaddr_un).
+	maxSocketPath = 103
 )
-
-// Exit is how a guest ended.
-type Exit struct {
-	Reason Reason
-	Detail string // QEMU's last words when it ended by itself
-}
-
-func (e Exit) String() string {
-	if e.Detail == "" {
-		return string(e.Reason)
-	}
-	return string(e.Reason) + ": " + e.Detail
-}
-
-// startTime bounds the time from QEMU's start to its monitor's greeting.
-const startTime = 30 * time.Second
 
 // VM is a running guest. All methods are safe for concurrent use, also after its end.
 type VM struct {
 	proc host.Process
 	mon  *monitor
 	ssh  string
+	done chan struct{} // closed when the guest has ended and exit is known
 
-	mu     sync.Mutex
-	reason Reason
+	mu   sync.Mutex
+	exit Exit
 }
 
-// Start runs a machine's QEMU and returns once its monitor answers; ctx bounds the start only. The error of a QEMU
-// that ends at once holds its message.
+// Start runs a machine's QEMU and lets the guest go once its monitor answers; ctx bounds the start only. The error of
+// a QEMU that ends at once holds its message.
 func Start(ctx context.Context, h host.Host, m Machine) (*VM, error) {
+	if len(m.QMPSocket) > maxSocketPath {
+		return nil, fmt.Errorf("cannot start QEMU: the path of its socket is longer than %d bytes: %s", maxSocketPath, m.QMPSocket)
+	}
+	// An old socket may lead to another QEMU.
+	if err := host.RemoveIfExists(h, m.QMPSocket); err != nil {
+		return nil, fmt.Errorf("cannot start QEMU: cannot remove the socket of an earlier one: %w", err)
+	}
 	proc, err := h.Start(ctx, host.Cmd{Argv: m.Argv()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start QEMU: %w", err)
 	}
-	vm := &VM{proc: proc}
-	limit, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("QEMU's monitor did not answer within %s", startTime))
+	vm := &VM{proc: proc, done: make(chan struct{})}
+	limit, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("its monitor did not answer within %s", startTime))
 	defer cancel()
 	if err := vm.attach(limit, h, m.QMPSocket); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot start QEMU: %w", err), proc.Terminate(context.WithoutCancel(ctx)))
+		err = fmt.Errorf("cannot start QEMU: %w", errors.Join(err, proc.Terminate(context.WithoutCancel(ctx))))
+		if vm.mon != nil {
+			_ = vm.mon.Disconnect() // QEMU is gone
+		}
+		return nil, err
 	}
+	go vm.await()
 	return vm, nil
 }
 
-// attach connects to the monitor and asks for the port that leads to the guest's SSH server.
-func (vm *VM) attach(ctx context.Context, h host.Host, socket string) error {
-	for vm.mon == nil {
-		mon, err := dialMonitor(ctx, h, socket, vm.event)
+// attach connects to the monitor of the paused machine, asks for the port that leads to the guest's SSH server, and
+// lets the guest go.
+func (vm *VM) attach(ctx context.Context, d host.Dialer, socket string) error {
+	if err := vm.dial(ctx, d, socket); err != nil {
+		return err
+	}
+	commands := vm.mon.typed(ctx)
+	v, err := commands.QueryVersion()
+	if err != nil {
+		return err
+	}
+	if v.Qemu.Major < 7 || v.Qemu.Major == 7 && v.Qemu.Minor < 2 {
+		return fmt.Errorf("it is version %d.%d, the oldest supported one is 7.2", v.Qemu.Major, v.Qemu.Minor)
+	}
+	table, err := commands.HumanMonitorCommand("info usernet", nil)
+	if err != nil {
+		return err
+	}
+	port := forwarded.FindStringSubmatch(table)
+	if port == nil {
+		return fmt.Errorf("it forwards no port to the guest: %q", table)
+	}
+	vm.ssh = "127.0.0.1:" + port[1]
+	return commands.Cont()
+}
+
+// dial tries the monitor's socket until it is there or QEMU has ended.
+func (vm *VM) dial(ctx context.Context, d host.Dialer, socket string) error {
+	tick := time.NewTicker(attachEvery)
+	defer tick.Stop()
+	for {
+		mon, err := dialMonitor(ctx, d, socket, vm.event)
 		if err == nil {
 			vm.mon = mon
-			break
+			return nil
 		}
 		select {
 		case <-vm.proc.Done():
 			if err := vm.proc.Wait(ctx); err != nil {
 				return err
 			}
-			return errors.New("QEMU ended at once, without a message")
+			return errors.New("it ended at once, without a message")
 		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(20 * time.Millisecond):
+			return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		case <-tick.C:
 		}
 	}
-	table, err := vm.mon.typed(ctx).HumanMonitorCommand("info usernet", nil)
-	if err != nil {
-		return err
-	}
-	port := forwarded.FindStringSubmatch(table)
-	if port == nil {
-		return fmt.Errorf("QEMU forwards no port to the guest: %q", table)
-	}
-	vm.ssh = "127.0.0.1:" + port[1]
-	return nil
 }
 
 // forwarded finds the host's port in a line of "info usernet": "  TCP[HOST_FORWARD]  12  127.0.0.1 43210  10.0.2.15  22 …".
 var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\s`)
 
-// event notes why the guest ends. Source: QEMU's qapi/run-state.json and qapi/block-core.json.
-func (vm *VM) event(e qmp.Event) {
-	switch e.Event {
-	case "GUEST_PANICKED":
-		vm.ends(Panic)
-	case "BLOCK_IO_ERROR":
-		if full, _ := e.Data["nospace"].(bool); full {
-			vm.ends(DiskFull)
-			go vm.quit() // it is paused for ever otherwise; not in the monitor's own reader
-		}
-	case "SHUTDOWN":
-		switch e.Data["reason"] {
-		case "guest-shutdown":
-			vm.ends(Shutdown)
-		case "guest-reset":
-			vm.ends(Reset)
-		case "guest-panic":
-			vm.ends(Panic)
-		default:
-			vm.ends(Quit)
-		}
+// await settles how the guest ended once QEMU has.
+func (vm *VM) await() {
+	defer close(vm.done)
+	err := vm.proc.Wait(context.Background())
+	select {
+	case <-vm.mon.done: // its last events have been read
+	case <-time.After(lastWords):
 	}
+	_ = vm.mon.Disconnect() // QEMU is gone
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	vm.exit = vm.exit.settle(err)
 }
 
 // ends notes the first reason; those that follow are its consequences.
-func (vm *VM) ends(r Reason) {
+func (vm *VM) ends(r Reason, detail string) {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	if vm.reason == "" {
-		vm.reason = r
+	if vm.exit.Reason == "" {
+		vm.exit = Exit{r, detail}
 	}
 }
 
@@ -143,67 +146,73 @@ func (vm *VM) SSHAddr() string { return vm.ssh }
 func (vm *VM) PID() int { return vm.proc.PID() }
 
 // Done is closed when the guest has ended.
-func (vm *VM) Done() <-chan struct{} { return vm.proc.Done() }
+func (vm *VM) Done() <-chan struct{} { return vm.done }
 
 // Wait waits for the guest's end. The error is that of ctx.
 func (vm *VM) Wait(ctx context.Context) (Exit, error) {
 	select {
-	case <-vm.proc.Done():
+	case <-vm.done:
 	case <-ctx.Done():
 		return Exit{}, context.Cause(ctx)
 	}
-	<-vm.mon.done // its last events have been read
-	err := vm.proc.Wait(ctx)
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	if vm.reason != "" {
-		return Exit{Reason: vm.reason}, nil
-	}
-	detail := "without a message"
-	if err != nil {
-		detail = err.Error()
-	}
-	return Exit{Crash, detail}, nil
+	return vm.exit, nil
+}
+
+// DiskFull says whether the guest ends because its disk cannot grow on the host.
+func (vm *VM) DiskFull() bool {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	return vm.exit.Reason == DiskFull
 }
 
 // Powerdown presses the guest's power button.
-func (vm *VM) Powerdown(ctx context.Context) error { return vm.mon.typed(ctx).SystemPowerdown() }
-
-// Kill ends the guest if it still runs, without asking it.
-func (vm *VM) Kill(ctx context.Context) error {
-	vm.ends(Quit)
-	err := vm.proc.Terminate(ctx)
-	_ = vm.mon.Disconnect() // QEMU is gone
-	return err
-}
-
-func (vm *VM) quit() {
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
-	if err := vm.mon.typed(ctx).Quit(); err != nil && !errors.Is(err, errMonitorClosed) {
-		_ = vm.proc.Terminate(ctx)
+func (vm *VM) Powerdown(ctx context.Context) error {
+	if err := vm.mon.typed(ctx).SystemPowerdown(); err != nil {
+		return fmt.Errorf("cannot press the guest's power button: %w", err)
 	}
+	return nil
 }
 
-// Screenshot writes the guest's screen to a PNG file on the host. It needs QEMU 7.1.
+// Kill ends the guest if it still runs, without asking it, and waits for its end. It does so too when ctx has ended,
+// only less gently. The error says that QEMU goes on.
+func (vm *VM) Kill(ctx context.Context) error {
+	select {
+	case <-vm.done:
+		return nil
+	default:
+	}
+	vm.ends(Quit, "")
+	if err := vm.proc.Terminate(ctx); err != nil {
+		return fmt.Errorf("cannot end the guest: %w", err)
+	}
+	<-vm.done // at most lastWords
+	return nil
+}
+
+// Screenshot writes the guest's screen to a PNG file on the host.
 func (vm *VM) Screenshot(ctx context.Context, file string) error {
 	command, err := json.Marshal(qmp.Command{Execute: "screendump", Args: map[string]string{"filename": file, "format": "png"}})
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = vm.mon.run(ctx, command) // go-qemu's typed command is older than the format
 	}
-	_, err = vm.mon.run(ctx, command)
-	return err
+	if err != nil {
+		return fmt.Errorf("cannot take a screenshot: %w", err)
+	}
+	return nil
 }
 
-// BytesWritten is how much the guest has written to its disks so far.
+// BytesWritten is how much the guest has written to its disk so far.
 func (vm *VM) BytesWritten(ctx context.Context) (int64, error) {
 	all, err := vm.mon.typed(ctx).QueryBlockstats(nil)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("cannot ask QEMU for its disk statistics: %w", err)
 	}
-	var n int64
 	for _, s := range all {
-		n += s.Stats.WrBytes
+		if s.Device != nil && *s.Device == diskID {
+			return s.Stats.WrBytes, nil
+		}
 	}
-	return n, nil
+	return 0, errors.New("cannot find the guest's disk in QEMU's statistics")
 }

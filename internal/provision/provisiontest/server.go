@@ -48,7 +48,7 @@ func Start(t testing.TB, id provision.Identity) *Server {
 	t.Helper()
 	other, err := provision.NewIdentity()
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	s := &Server{
 		Root: t.TempDir(), t: t, ctx: ctx, conns: map[net.Conn]bool{},
 		hostKey: signer(t, id), stranger: signer(t, other),
@@ -161,7 +161,7 @@ func (s *Server) serve(conn net.Conn, faults Faults) {
 	if err != nil {
 		return
 	}
-	defer c.Close() //nolint:errcheck // tests see the client's end
+	defer c.Close()
 	go ssh.DiscardRequests(requests)
 	var sessions sync.WaitGroup
 	defer sessions.Wait()

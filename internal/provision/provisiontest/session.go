@@ -19,7 +19,7 @@ func (s *Server) session(request ssh.NewChannel, conn net.Conn, faults Faults) {
 	if err != nil {
 		return
 	}
-	defer ch.Close() //nolint:errcheck // the client has its status by then
+	defer ch.Close()
 	for r := range requests {
 		var command struct{ Line string }
 		ok := r.Type == "exec" && ssh.Unmarshal(r.Payload, &command) == nil
@@ -58,7 +58,7 @@ func (s *Server) command(line string, ch ssh.Channel, stdout io.Writer) uint32 {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit) && exit.ExitCode() >= 0:
-		return uint32(exit.ExitCode()) //nolint:gosec // 0 to 255
+		return uint32(exit.ExitCode())
 	}
 	return 255
 }

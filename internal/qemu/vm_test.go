@@ -1,0 +1,213 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+// Boot sectors for the q35 board, in real mode.
+var (
+	guestPowerOff = []byte{0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4} // out 0x604, 0x2000: ACPI S5
+	guestReboot   = []byte{0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4}       // out 0xcf9, 6
+	guestPanic    = []byte{0xba, 0x05, 0x05, 0xb0, 0x01, 0xee, 0xf4}       // out 0x505, 1: pvpanic
+	guestHalt     = []byte{0xfb, 0xf4, 0xeb, 0xfc}                         // sti; hlt; jmp
+	guestButton   = []byte{                                                // enable the power button's event (0x602), poll its status (0x600), power off
+		0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef,
+		0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xf7, 0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xf4,
+	}
+	guestWrite = []byte{0xb8, 0x01, 0x03, 0xb9, 0x01, 0x00, 0xb6, 0x00, 0xb2, 0x80, 0xbb, 0x00, 0x7c, 0xcd, 0x13, 0xfb, 0xf4, 0xeb, 0xfc} // int 13h: write sector 1
+)
+
+func testMachine(t *testing.T, guest []byte) (host.Host, Machine) {
+	t.Helper()
+	h, binary := needX86(t)
+	dir, err := os.MkdirTemp("/tmp", "pim-vm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	sector := append(make([]byte, 0, 1<<20), guest...)[:1<<20]
+	sector[510], sector[511] = 0x55, 0xaa
+	raw, disk := filepath.Join(dir, "boot"), filepath.Join(dir, "disk,1.qcow2")
+	if err := os.WriteFile(raw, sector, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := img(t.Context(), h, nil, "convert", "-f", "raw", "-O", "qcow2", raw, disk); err != nil {
+		t.Fatal(err)
+	}
+	return h, Machine{
+		Name: "pim-test", Arch: host.X86_64, Binary: binary, Accel: TCG, CPUs: 1, Memory: 64, Disk: disk, NoReboot: true,
+		QMPSocket: filepath.Join(dir, "qmp"), ConsoleLog: filepath.Join(dir, "console"),
+	}
+}
+
+func TestExit(t *testing.T) {
+	for name, c := range map[string]struct {
+		guest []byte
+		act   func(t *testing.T, vm *VM)
+		want  Reason
+	}{
+		"power off": {guestPowerOff, nil, Shutdown},
+		"reboot":    {guestReboot, nil, Reset},
+		"panic":     {guestPanic, nil, Panic},
+		"power button": {guestButton, func(t *testing.T, vm *VM) {
+			for range 100 { // a press before the guest listens is lost
+				if err := vm.Powerdown(t.Context()); err != nil {
+					return
+				}
+				select {
+				case <-vm.Done():
+					return
+				case <-time.After(200 * time.Millisecond):
+				}
+			}
+		}, Shutdown},
+		"kill": {guestHalt, func(t *testing.T, vm *VM) {
+			for range 2 {
+				if err := vm.Kill(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		}, Quit},
+		"killed by somebody": {guestHalt, func(_ *testing.T, vm *VM) { _ = syscall.Kill(vm.PID(), syscall.SIGKILL) }, Crash},
+		"asked to quit":      {guestHalt, func(_ *testing.T, vm *VM) { _ = syscall.Kill(vm.PID(), syscall.SIGTERM) }, Quit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, m := testMachine(t, c.guest)
+			vm, err := Start(t.Context(), h, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer vm.Kill(context.Background())
+			if c.act != nil {
+				c.act(t, vm)
+			}
+			limit, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			got, err := vm.Wait(limit)
+			if err != nil || got.Reason != c.want {
+				t.Errorf("got %v, %v; want %v", got, err, c.want)
+			}
+			if err := vm.Kill(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := vm.Screenshot(t.Context(), "/tmp/x.png"); err == nil {
+				t.Error("a screenshot of a guest that has ended")
+			}
+		})
+	}
+}
+
+func TestDiskErrorEndsTheGuest(t *testing.T) {
+	for errno, want := range map[string]Reason{"28": DiskFull, "5": DiskError} {
+		h, m := testMachine(t, guestWrite)
+		rules := m.QMPSocket + ".rules"
+		if err := os.WriteFile(rules, []byte("[inject-error]\nevent = \"pwritev\"\nerrno = \""+errno+"\"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m.Disk = "blkdebug:" + rules + ":" + m.Disk
+		vm, err := Start(t.Context(), h, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limit, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		got, err := vm.Wait(limit)
+		cancel()
+		if err != nil || got.Reason != want || vm.DiskFull() != (want == DiskFull) {
+			t.Errorf("got %v, %v; want %v", got, err, want)
+		}
+		if err := vm.Kill(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStatsAndScreenshot(t *testing.T) {
+	h, m := testMachine(t, guestWrite)
+	vm, err := Start(t.Context(), h, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Kill(context.Background())
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		n, err := vm.BytesWritten(t.Context())
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		if n > 0 {
+			break
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	shot := m.QMPSocket + ".png"
+	if err := vm.Screenshot(t.Context(), shot); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(shot); err != nil || !strings.HasPrefix(string(b), "\x89PNG") {
+		t.Errorf("no PNG: %v", err)
+	}
+	if _, err := (vm.mon).run(t.Context(), []byte(`{"execute":"no-such"}`)); err == nil || !strings.Contains(err.Error(), "no-such") {
+		t.Errorf("got %v", err)
+	}
+	limit, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := QuitAt(limit, h, m.QMPSocket); err == nil {
+		t.Log("second monitor connection accepted")
+	} else {
+		t.Log("second monitor connection: ", err)
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	h, m := testMachine(t, guestHalt)
+	m.Disk += ".missing"
+	if _, err := Start(t.Context(), h, m); err == nil || !strings.Contains(err.Error(), "No such file") {
+		t.Errorf("got %v", err)
+	}
+	h, m = testMachine(t, guestHalt)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Start(ctx, h, m); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestImages(t *testing.T) {
+	h, m := testMachine(t, guestHalt)
+	over, out := m.Disk+".over", m.Disk+".out"
+	if err := CreateOverlay(t.Context(), h, over, m.Disk); err != nil {
+		t.Fatal(err)
+	}
+	var last float64
+	if err := Compact(t.Context(), h, over, out, func(p float64) { last = p }); err != nil {
+		t.Fatal(err)
+	}
+	info, err := ReadInfo(t.Context(), h, out)
+	if err != nil || info.Backing != "" || info.VirtualSize != 1<<20 || info.Format != "qcow2" || last != 100 {
+		t.Errorf("%+v, %v, %v", info, err, last)
+	}
+	if err := Check(t.Context(), h, out); err != nil {
+		t.Error(err)
+	}
+	f, err := os.OpenFile(out, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteAt([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0x30000) // the L1 or L2 table
+	f.Close()
+	t.Log(Check(t.Context(), h, out))
+	if err := Compact(t.Context(), h, "/no/such", out+"2", nil); err == nil {
+		t.Error("no error")
+	}
+	if _, err := os.Stat(out + "2"); err == nil {
+		t.Error("partial file left")
+	}
+}
