@@ -25,6 +25,7 @@ needs() {
 		cpio             -        cpio
 		xz-utils         xz       xz
 		openssh-client   -        ssh
+		procps           -        pgrep
 	LIST
 	case $(uname -m) in aarch64 | arm64)
 		echo qemu-system-arm qemu qemu-system-aarch64

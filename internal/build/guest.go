@@ -11,10 +11,10 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
-// guestEnded is a guest that ended when it should not have.
-type guestEnded struct{ exit qemu.Exit }
+// guestEndedError is a guest that ended when it should not have.
+type guestEndedError struct{ exit qemu.Exit }
 
-func (e *guestEnded) Error() string { return "the guest ended: " + e.exit.String() }
+func (e *guestEndedError) Error() string { return "the guest ended: " + e.exit.String() }
 
 // machine is what the guests of a build have in common.
 func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, error) {
@@ -76,7 +76,7 @@ func (st *state) whileUp(ctx context.Context, f func(context.Context) error) err
 		case <-up.Done():
 		case <-st.vm.Done():
 			exit, _ := st.vm.Wait(context.WithoutCancel(ctx))
-			cancel(&guestEnded{exit})
+			cancel(&guestEndedError{exit})
 		}
 	}()
 	err := f(up)
@@ -98,7 +98,7 @@ func (st *state) powerOff(ctx context.Context) error {
 		return errors.Join(context.Cause(limit), err)
 	}
 	if exit.Reason != qemu.Shutdown {
-		return &guestEnded{exit}
+		return &guestEndedError{exit}
 	}
 	st.vm, st.guest = nil, nil
 	return nil

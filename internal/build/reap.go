@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path"
+	"syscall"
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -80,6 +82,9 @@ func (st *state) keepGuest() (hint string, err error) {
 	if err := st.writeRecord(r); err != nil {
 		return "", err
 	}
+	if err := st.vm.Release(); err != nil {
+		return "", err
+	}
 	hint = "The guest was left running (on_error = \"keep\"); the next build of this image ends it. Its monitor: " + r.QMP
 	if st.layer == nil { // the installer has no SSH server
 		return hint, nil
@@ -96,8 +101,13 @@ func (st *state) keepGuest() (hint string, err error) {
 func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := qemu.QuitAt(limit, b.Host, r.QMP); err == nil {
-		b.progress(ctx, "ended the guest that an interrupted build left: "+dir)
+	switch err := qemu.QuitAt(limit, b.Host, r.QMP); {
+	case err == nil:
+		b.progress(ctx, "ended the guest that an earlier build left: "+dir)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // it has ended by itself
+	default:
+		b.progress(ctx, fmt.Sprintf("cannot end the guest that an earlier build left (%s): %v", r.QMP, err))
+		return
 	}
 	_ = b.Host.RemoveAll(path.Dir(r.QMP))
 	_ = b.Host.Remove(path.Join(dir, recordFile))

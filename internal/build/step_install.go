@@ -102,7 +102,7 @@ func (st *state) unpackInstaller() error {
 	if err != nil {
 		return fmt.Errorf("cannot open the installer ISO: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (st *state) awaitInstaller(ctx context.Context) error {
 		return err
 	}
 	if exit.Reason != qemu.Reset && exit.Reason != qemu.Shutdown {
-		return &guestEnded{exit}
+		return &guestEndedError{exit}
 	}
 	for _, r := range st.server.Requests() {
 		if strings.HasSuffix(r.Path, "/"+installFile) && r.Status == 200 {

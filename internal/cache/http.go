@@ -85,7 +85,7 @@ func (s *Store) get(ctx context.Context, rawURL string, header http.Header) (*re
 		return nil, errors.New("malformed URL") // the error would quote all of it
 	}
 	req.Header = header
-	resp, err := s.client.Do(req)
+	resp, err := s.client.Do(req) //nolint:bodyclose // watchedBody closes it
 	if err != nil {
 		body.stop()
 		return nil, body.explain(err)
@@ -117,7 +117,7 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	}
 	b.watch.Reset(b.idle)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = b.explain(err)
 	}
 	return n, err
@@ -164,7 +164,7 @@ func (s *Store) fetchSmall(ctx context.Context, rawURL string) (data []byte, err
 		if err != nil {
 			return false, err
 		}
-		defer resp.Body.Close() //nolint:errcheck // read only
+		defer resp.Body.Close()
 		data, err = io.ReadAll(io.LimitReader(resp.Body, maxSums+1))
 		return false, err
 	})

@@ -25,7 +25,6 @@ type bench struct {
 	config string // config_dir
 	data   string // data_dir
 	env    []string
-	args   string // TF_VAR_boot_args
 }
 
 // newBench prepares the installer and a store that holds at most the layers of an earlier run.

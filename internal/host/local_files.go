@@ -62,7 +62,7 @@ func (localFiles) Free(path string) (uint64, error) {
 	if err := ignoringEINTR(func() error { return syscall.Statfs(path, &st) }); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return st.Bavail * uint64(st.Bsize), nil
+	return st.Bavail * uint64(st.Bsize), nil //nolint:gosec // a block size is positive
 }
 
 // syncDir makes a rename durable. Some file systems cannot sync a directory; there a rename is as durable as

@@ -71,7 +71,7 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stdin.Close() //nolint:errcheck // the test is over
+	defer stdin.Close()
 	stdout, err := holder.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

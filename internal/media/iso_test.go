@@ -50,7 +50,7 @@ func gzipped(b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
 	w.Write(b) //nolint:errcheck // to memory
-	w.Close()  //nolint:errcheck // to memory
+	w.Close()
 	return out.Bytes()
 }
 

@@ -23,7 +23,7 @@ func HashPassword(password string) (string, error) {
 		return "", errors.New("the password holds a line break or another control character")
 	}
 	salt := make([]byte, sha512_crypt.SaltLenMax)
-	rand.Read(salt) //nolint:errcheck // never fails, see crypto/rand
+	rand.Read(salt)
 	for i, b := range salt {
 		salt[i] = saltLetters[b%64]
 	}

@@ -55,7 +55,7 @@ func (v Values) LogValue() slog.Value { return slog.AnyValue(plain(v.WithoutSecr
 
 // Format keeps secrets out of messages, whatever the verb.
 func (v Values) Format(s fmt.State, verb rune) {
-	fmt.Fprintf(s, fmt.FormatString(s, verb), plain(v.WithoutSecrets())) //nolint:errcheck // fmt.State keeps no errors
+	fmt.Fprintf(s, fmt.FormatString(s, verb), plain(v.WithoutSecrets()))
 }
 
 // check refuses what would leave its place: a line break or a backslash, which joins lines, begins an answer of
@@ -76,7 +76,7 @@ func (v Values) check() error {
 			err = errors.New("must not be empty")
 		}
 		if err != nil {
-			return fmt.Errorf("Packages[%d] %w", i, err)
+			return fmt.Errorf("value Packages[%d] %w", i, err)
 		}
 	}
 	return nil

@@ -44,11 +44,6 @@ func sameName(name, first, second string) *Error {
 	return &Error{Msg: fmt.Sprintf("%q and %q are both named %q", first, second, name), Hint: "rename one of the files"}
 }
 
-// isPath tells a path from a name in one of the directories.
-func isPath(ref, ending string) bool {
-	return strings.Contains(ref, "/") || strings.HasSuffix(ref, ending)
-}
-
 // script reads the script a profile refers to: "base" is base.sh in dir, "./base.sh" or "base.sh" a path. It is named
 // by its file either way, so that moving a file changes no image.
 func (c *Config) script(dir, ref string) (Script, *Error) {

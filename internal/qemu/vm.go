@@ -191,6 +191,10 @@ func (vm *VM) Kill(ctx context.Context) error {
 	return nil
 }
 
+// Release lets the guest go on without us: its monitor is free for another client. Afterwards only PID, SSHAddr, Done
+// and Kill are of use.
+func (vm *VM) Release() error { return vm.mon.Disconnect() }
+
 // Screenshot writes the guest's screen to a PNG file on the host.
 func (vm *VM) Screenshot(ctx context.Context, file string) error {
 	command, err := json.Marshal(qmp.Command{Execute: "screendump", Args: map[string]string{"filename": file, "format": "png"}})

@@ -86,7 +86,7 @@ func TestExit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer vm.Kill(context.Background())
+			defer vm.Kill(t.Context())
 			if c.act != nil {
 				c.act(t, vm)
 			}
@@ -136,7 +136,7 @@ func TestStatsAndScreenshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer vm.Kill(context.Background())
+	defer vm.Kill(t.Context())
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		n, err := vm.BytesWritten(t.Context())
 		if err != nil || time.Now().After(deadline) {
@@ -154,7 +154,7 @@ func TestStatsAndScreenshot(t *testing.T) {
 	if b, err := os.ReadFile(shot); err != nil || !strings.HasPrefix(string(b), "\x89PNG") {
 		t.Errorf("no PNG: %v", err)
 	}
-	if _, err := (vm.mon).run(t.Context(), []byte(`{"execute":"no-such"}`)); err == nil || !strings.Contains(err.Error(), "no-such") {
+	if _, err := vm.mon.run(t.Context(), []byte(`{"execute":"no-such"}`)); err == nil || !strings.Contains(err.Error(), "no-such") {
 		t.Errorf("got %v", err)
 	}
 	limit, cancel := context.WithTimeout(t.Context(), 10*time.Second)

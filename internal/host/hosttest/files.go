@@ -65,7 +65,7 @@ func readSeek(t *testing.T, h host.Host) {
 		t.Fatal(err)
 	}
 	b := make([]byte, 4)
-	if n, err := f.ReadAt(b, 8); n != 2 || err != io.EOF || string(b[:n]) != "89" {
+	if n, err := f.ReadAt(b, 8); n != 2 || !errors.Is(err, io.EOF) || string(b[:n]) != "89" {
 		t.Errorf("ReadAt: got %q, %v; want 89, EOF", b[:n], err)
 	}
 	if _, err := f.Seek(-4, io.SeekEnd); err != nil {
@@ -74,7 +74,7 @@ func readSeek(t *testing.T, h host.Host) {
 	if _, err := io.ReadFull(f, b); err != nil || string(b) != "6789" {
 		t.Errorf("read %q, %v", b, err)
 	}
-	if n, err := f.Read(b); n != 0 || err != io.EOF {
+	if n, err := f.Read(b); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("Read at the end: got %d, %v", n, err)
 	}
 	if info, err := f.Stat(); err != nil || info.Size() != 10 {

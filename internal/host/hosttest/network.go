@@ -17,7 +17,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+		defer os.RemoveAll(dir)
 		socket := filepath.Join(dir, "s")
 		ln, err := net.Listen("unix", socket)
 		if err != nil {
@@ -77,7 +77,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 // testEcho accepts one connection on ln, reached by dialling, and sends something there and back.
 func testEcho(t *testing.T, ln net.Listener, d host.Dialer, network, address string) {
 	t.Helper()
-	defer ln.Close() //nolint:errcheck // the test is over
+	defer ln.Close()
 	go func() {
 		c, err := ln.Accept()
 		if err == nil {
@@ -89,7 +89,7 @@ func testEcho(t *testing.T, ln net.Listener, d host.Dialer, network, address str
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // the test is over
+	defer c.Close()
 	if _, err := io.WriteString(c, "hello"); err != nil {
 		t.Fatal(err)
 	}
