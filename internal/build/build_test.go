@@ -16,6 +16,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
+	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
 )
@@ -221,6 +222,41 @@ func TestOrphan(t *testing.T) {
 	other.KeepGuest, other.DiskSize = false, 2<<30
 	fails(t, b, other, "install")
 	ended(t, record)
+}
+
+// TestGuestWithoutSSH boots an installed disk with nothing on it.
+func TestGuestWithoutSSH(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(halt))
+	s.Timeouts.SSH = 5 * time.Second
+	key := layer(t, s)
+	unlock, err := b.Store.Lock(t.Context(), key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := provision.NewIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := id.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := filepath.Join(t.TempDir(), "empty.qcow2")
+	if err := qemu.CreateDisk(t.Context(), b.Host, disk, s.DiskSize); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Store.PublishLayer(t.Context(), disk, key, cache.LayerMeta{Arch: s.Arch, Identity: secret}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	fails(t, b, s, "boot", "no SSH connection within 5s", "Screenshot: ")
+	if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	onlyLogs(t, b, s)
 }
 
 func TestBadInput(t *testing.T) {

@@ -39,6 +39,7 @@ func installLayer(ctx context.Context, st *state) error {
 		layer, err = st.install(ctx, key)
 	} else if err == nil {
 		st.note(ctx, "install", "reuse", "layer "+cache.Short(key))
+		err = st.Store.UseLayer(layer)
 	}
 	if err != nil {
 		return err

@@ -83,7 +83,11 @@ func (st *state) verifyMachine(ctx context.Context, v *provision.Verification) (
 	return m, err
 }
 
-// publish makes the image visible under its key, and records it in the registry.
+// layerAge is how long a layer is kept after its last use.
+const layerAge = 30 * 24 * time.Hour
+
+// publish makes the image visible under its key, and records it in the registry; layers
+// that are no longer used go.
 func publish(ctx context.Context, st *state) error {
 	st.manifest.BuiltAt = time.Now().UTC()
 	img, err := st.Store.PublishImage(ctx, st.image, st.manifest)
@@ -91,5 +95,5 @@ func publish(ctx context.Context, st *state) error {
 		return err
 	}
 	st.result = img
-	return st.Store.RegisterImage(ctx, img)
+	return errors.Join(st.Store.RegisterImage(ctx, img), st.Store.PruneLayers(ctx, layerAge))
 }

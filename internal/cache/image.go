@@ -121,12 +121,13 @@ func (s *Store) PublishImage(ctx context.Context, tmp string, m Manifest) (*Imag
 	return img, nil
 }
 
-// DeleteImage removes an image, its manifest and its entry in registry.yml. The caller holds the key's lock and has
+// DeleteImage removes an image, its manifest, its build's logs and its entry in registry.yml. The caller holds the key's lock and has
 // seen that nobody references the image. One that is gone already is no error.
 func (s *Store) DeleteImage(ctx context.Context, img *Image) error {
 	err := errors.Join(
 		host.RemoveIfExists(s.h, img.Path), // first: a manifest without an image is nothing
 		host.RemoveIfExists(s.h, img.ManifestPath),
+		s.h.RemoveAll(s.BuildDir(img.Manifest.Key)),
 		s.unregister(ctx, img))
 	if err != nil {
 		return fmt.Errorf("cannot delete image %s: %w", img.Path, err)

@@ -5,10 +5,28 @@ remove() {
     for f in "$@"; do rm -rf "$f"; done
 }
 
+# wipe overwrites the files its arguments name before it removes them: what was in them must not be found in the
+# free blocks of the image. Patterns may match nothing.
+wipe() {
+    for f in "$@"; do
+        if [ -f "$f" ]; then shred -n 1 -u "$f"; fi
+    done
+}
+
 echo "finalize: package manager"
 wait_for_apt
 remove "$R"/var/lib/apt/lists/* "$R"/var/cache/apt/archives/*.deb "$R"/var/cache/apt/archives/partial/* \
-    "$R"/var/cache/apt/*.bin "$R"/var/cache/debconf/*-old "$R"/var/lib/dpkg/*-old "$apt_proxy"
+    "$R"/var/cache/apt/*.bin "$R"/var/cache/debconf/*-old "$R"/var/lib/dpkg/*-old
+wipe "$apt_proxy"
+
+# An initramfs with no drivers but those of the build machine finds no disk on another one, and cloud-init, which
+# looks early, not even its seed on an IDE or SATA drive, which is where hypervisors put it.
+dep=$(grep -lsE '^MODULES="?dep' "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d/* || :)
+if [ -n "$dep" ]; then
+    echo "finalize: initramfs"
+    for f in $dep; do sed -i 's/^MODULES=.*/MODULES=most/' "$f"; done
+    [ -n "$R" ] || update-initramfs -u -k all
+fi
 
 echo "finalize: the build's access"
 for home in "$R"/root "$R"/home/*; do
@@ -29,8 +47,9 @@ for dir in "$R"/root/.pim-*; do
 done
 
 echo "finalize: identity"
-remove "$R"/etc/ssh/ssh_host_*
-# cloud-init makes host keys when it finds a data source; this is for clones that have none.
+wipe "$R"/etc/ssh/ssh_host_*
+# cloud-init makes host keys when it finds a data source; this is for clones that have none. Debian's own
+# sshd-keygen.service does not run with an empty machine-id: that is no first boot.
 if [ -x "$R/usr/sbin/sshd" ]; then
     mkdir -p "$R/etc/systemd/system/ssh.service.wants"
     cat >"$R/etc/systemd/system/pim-host-keys.service" <<'UNIT'
@@ -55,7 +74,7 @@ if [ ! -L "$R/var/lib/dbus/machine-id" ]; then
     remove "$R/var/lib/dbus/machine-id"
 fi
 system systemctl --quiet stop systemd-random-seed.service # it would write the seed anew on the way down
-remove "$R/var/lib/systemd/random-seed" "$R/var/lib/urandom/random-seed" "$R/boot/loader/random-seed" \
+wipe "$R/var/lib/systemd/random-seed" "$R/var/lib/urandom/random-seed" "$R/boot/loader/random-seed" \
     "$R/boot/efi/loader/random-seed" "$R/var/lib/systemd/credential.secret" "$R/var/lib/NetworkManager/secret_key"
 if [ -z "$R" ] && command -v cloud-init >/dev/null; then
     cloud-init clean --logs --seed --configs all 2>/dev/null || cloud-init clean --logs --seed
@@ -80,5 +99,6 @@ find "$R/var/log" -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.old'
 find "$R/var/log" -xdev -type f -size +0 -exec truncate -s 0 {} +
 
 echo "finalize: free space"
+sync # a deleted file's blocks are free to be trimmed only then
 system fstrim -av
 sync

@@ -29,6 +29,8 @@ var dirty = map[string]string{
 	"etc/apt/sources.list":                         "deb http://mirror.example.test/debian trixie main\n",
 	"etc/fstab":                                    "# /dev/vda1 was it\nUUID=1234 / ext4 defaults 0 1\n/dev/sr0 /media/cdrom0 iso9660 user 0 0\n",
 	"etc/hostname":                                 "golden\n",
+	"etc/initramfs-tools/initramfs.conf":           "# c\nMODULES=most\n",
+	"etc/initramfs-tools/conf.d/driver-policy":     "# by the installer\nMODULES=dep\n",
 	"etc/machine-id":                               "0123456789abcdef0123456789abcdef\n",
 	"etc/resolv.conf":                              "nameserver 10.0.2.3\n",
 	"etc/ssh/ssh_host_ed25519_key":                 "k",

@@ -83,7 +83,7 @@ func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) (err error) {
 		undo = g.killGroup(after, dir)
 	}
 	if err == nil || !errors.Is(err, ErrConnectionLost) {
-		undo = errors.Join(undo, g.exec(after, "rm -rf "+quote(dir), nil, nil, nil))
+		undo = errors.Join(undo, g.exec(after, fmt.Sprintf("shred -n 1 -u %[1]s/env; rm -rf %[1]s", quote(dir)), nil, nil, nil))
 	}
 	if err == nil {
 		return errors.Join(undo, sink.err)
