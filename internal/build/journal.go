@@ -12,10 +12,13 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-// journal is the log of one build: build.log for a person, events.jsonl for a program. It is safe for
+// LogName is the name of a build's log in its directory, cache.Store.BuildDir.
+const LogName = "build.log"
+
+// journal is the log of one build: LogName for a person, events.jsonl for a program. It is safe for
 // concurrent use; a write that fails is kept for Close, because a full disk must not hide why a build failed.
 type journal struct {
-	path string // of build.log
+	path string // of LogName
 
 	mu     sync.Mutex
 	text   host.File
@@ -33,7 +36,7 @@ type event struct {
 
 func openJournal(h host.Files, dir string) (*journal, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	j := &journal{path: path.Join(dir, "build.log")}
+	j := &journal{path: path.Join(dir, LogName)}
 	var err error
 	if j.text, err = h.OpenFile(j.path, flags, 0o600); err != nil {
 		return nil, fmt.Errorf("cannot open the build log: %w", err)

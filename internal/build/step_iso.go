@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,6 +35,9 @@ func ensureISO(ctx context.Context, st *state) error {
 	return err
 }
 
+// ErrNotAccelerated is wrapped when a build would need emulation and its Spec does not allow it.
+var ErrNotAccelerated = errors.New("cannot accelerate")
+
 // chooseAccelerator settles what runs the guest. Emulation is many times slower, so the user must have allowed it.
 func chooseAccelerator(ctx context.Context, st *state) error {
 	accel, err := st.Accelerator(ctx, st.Arch)
@@ -42,7 +46,7 @@ func chooseAccelerator(ctx context.Context, st *state) error {
 	}
 	if accel.Name == qemu.TCG && !st.Emulation {
 		return &hintError{
-			fmt.Errorf("this host cannot accelerate %s guests: %s", st.Arch, accel.Reason),
+			fmt.Errorf("this host %w %s guests: %s", ErrNotAccelerated, st.Arch, accel.Reason),
 			"Set emulation = true to build by emulation (ten times slower or more), or build on a host with acceleration.",
 		}
 	}

@@ -42,9 +42,9 @@ func (st *state) connect(ctx context.Context, id provision.Identity) error {
 	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH,
 		fmt.Errorf("no SSH connection within %s", st.Timeouts.SSH))
 	defer cancel()
-	return st.whileUp(limit, func(ctx context.Context) (err error) {
+	return st.whileUp(limit, func(ctx context.Context) error {
 		var seen error
-		st.guest, err = provision.WaitSSH(ctx, st.Host.Dial, st.vm.SSHAddr(), id, "root", sshEvery, func(err error) {
+		guest, err := provision.WaitSSH(ctx, st.Host.Dial, st.vm.SSHAddr(), id, "root", sshEvery, func(err error) {
 			if seen == nil || seen.Error() != err.Error() {
 				st.note(ctx, "ssh", "wait", err.Error())
 			}
@@ -53,7 +53,8 @@ func (st *state) connect(ctx context.Context, id provision.Identity) error {
 		if err != nil {
 			return err
 		}
-		st.Defer("close the SSH connection", func(context.Context) error { return st.guest.Close() })
+		st.guest = guest
+		st.Defer("close the SSH connection", func(context.Context) error { return guest.Close() })
 		return nil
 	})
 }

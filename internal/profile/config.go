@@ -129,12 +129,10 @@ func entries(files map[string]file, dir string, errs *Errors, decode func(d *dec
 
 // Settings is pim.yml. All directories are absolute, "" where pim.yml does not say.
 type Settings struct {
-	DataDir  string // data_dir
-	CacheDir string // cache_dir
 	ISODir   string // iso.iso_dir
 	ImageDir string // build.image_dir
 
-	Builders map[host.Arch]string // build.builders: "local" or the name of a remote
+	Builders map[host.Arch]string // build.builders: Local or the name of a remote
 	Remotes  map[string]Remote    // build.remotes
 	Serve    Serve
 	SSHUser  string // build.ssh.user

@@ -55,6 +55,10 @@ func TestLoadFaults(t *testing.T) {
 			"profiles.d/a.yml", "dev:\n  pakages: curl\n",
 			`profiles.d/a.yml:2:3: dev.pakages: unknown field (did you mean "packages"?)`,
 		},
+		"folder of the provider": {
+			"pim.yml", "data_dir: ~/images\n",
+			`pim.yml:1:1: data_dir: unknown field (known: build, iso, serve)`,
+		},
 		"unknown nested field": {
 			"profiles.d/a.yml", "dev:\n  build:\n    ram: 1\n",
 			`profiles.d/a.yml:3:5: dev.build.ram: unknown field (known: cpus, disk_size, memory)`,
@@ -290,12 +294,10 @@ func TestSettings(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	dir := write(t, map[string]string{"pim.yml": `
-data_dir: ~/images
-cache_dir: cache
 serve: {profile: dev, port: 8080}
-iso: {iso_dir: /srv/isos}
+iso: {iso_dir: isos}
 build:
-  image_dir: /srv/images
+  image_dir: ~/images
   disk_size: 30G
   memory: 4096
   cpus: 4
@@ -310,10 +312,8 @@ build:
 	}
 	s := c.Settings
 	for _, d := range [][2]string{
-		{s.DataDir, filepath.Join(home, "images")},
-		{s.CacheDir, filepath.Join(dir, "cache")},
-		{s.ISODir, "/srv/isos"},
-		{s.ImageDir, "/srv/images"},
+		{s.ISODir, filepath.Join(dir, "isos")},
+		{s.ImageDir, filepath.Join(home, "images")},
 	} {
 		if d[0] != d[1] {
 			t.Errorf("directory %q, want %q", d[0], d[1])

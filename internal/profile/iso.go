@@ -130,21 +130,23 @@ func (c *Config) chooseISO(r Request, l *layer, arch host.Arch) (ISO, *Error) {
 		}
 		return iso.ISO, nil
 	}
-	return c.onlyISO(arch)
+	return c.onlyISO(r, arch)
 }
 
 // onlyISO never guesses: the first of several would silently change with the next file in isos.d.
-func (c *Config) onlyISO(arch host.Arch) (ISO, *Error) {
+func (c *Config) onlyISO(r Request, arch host.Arch) (ISO, *Error) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(c.isos)) {
 		if c.isos[name].Arch == arch {
 			names = append(names, name)
 		}
 	}
-	switch len(names) {
-	case 1:
+	switch {
+	case len(names) == 1:
 		return c.isos[names[0]].ISO, nil
-	case 0:
+	case len(names) == 0 && r.NoISO:
+		return ISO{}, nil
+	case len(names) == 0:
 		return ISO{}, &Error{
 			Field: "iso", Msg: fmt.Sprintf("no ISO for %s in isos.d", arch),
 			Hint: "add one with url, checksum and architecture",

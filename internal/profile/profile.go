@@ -59,7 +59,7 @@ type Resolved struct {
 	Arch          host.Arch
 	Architectures []host.Arch // all the profile allows, Arch among them
 
-	ISO             ISO
+	ISO             ISO // zero only when Request.NoISO allows it and there is none
 	Installer       string
 	Firmware        string
 	Templates       map[string]string // every preseed template by name

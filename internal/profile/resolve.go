@@ -15,6 +15,7 @@ type Request struct {
 	Arch     host.Arch // "" for the profile's only architecture, or HostArch when it allows several
 	HostArch host.Arch // preferred when Arch is empty
 	ISO      *ISO      // given inline, instead of the catalog's; see NewISO
+	NoISO    bool      // a catalog without an ISO for the architecture is no fault: Resolved.ISO is then zero
 	Override Profile   // wins over the profile
 }
 

@@ -359,3 +359,37 @@ func TestSecretStaysSecret(t *testing.T) {
 		t.Errorf("the password shows in %s", shown)
 	}
 }
+
+func TestNoISO(t *testing.T) {
+	for name, tc := range map[string]struct {
+		isos, iso string
+		want      string // name of the ISO
+		fault     string
+	}{
+		"none":           {},
+		"the only one":   {isos: isos, want: "small"},
+		"several":        {isos: isos + "other: {url: /o.iso, architecture: x86_64}\n", fault: "several ISOs for x86_64: other, small"},
+		"a name unknown": {isos: isos, iso: "smal", fault: `no ISO "smal"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := load(t, map[string]string{"isos.d/a.yml": tc.isos})
+			r := profile.Request{Arch: host.X86_64, NoISO: true}
+			if tc.iso != "" {
+				r.Override.ISO = &tc.iso
+			}
+			res, err := c.Resolve(r)
+			if tc.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.fault) {
+					t.Errorf("got %v, want %q", err, tc.fault)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.ISO.Name != tc.want || (tc.want == "") != (res.ISO == profile.ISO{}) {
+				t.Errorf("got %+v, want %q", res.ISO, tc.want)
+			}
+		})
+	}
+}

@@ -11,6 +11,9 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
+// Local is the builder that is this machine.
+const Local = "local"
+
 // loadSettings reads pim.yml into c.Settings. What its build section says of every image is the layer returned.
 func (c *Config) loadSettings(errs *Errors) layer {
 	s := &c.Settings
@@ -30,9 +33,7 @@ func (c *Config) loadSettings(errs *Errors) layer {
 		d.object(root, "", s.fields(&l.Profile))
 	}
 	c.checkBuilders(d)
-	for at, dir := range map[string]*string{
-		"data_dir": &s.DataDir, "cache_dir": &s.CacheDir, "iso.iso_dir": &s.ISODir, "build.image_dir": &s.ImageDir,
-	} {
+	for at, dir := range map[string]*string{"iso.iso_dir": &s.ISODir, "build.image_dir": &s.ImageDir} {
 		abs, err := expand(*dir, filepath.Dir(f.path))
 		if err != nil {
 			*errs = append(*errs, l.fault(at, &Error{Msg: "cannot use the directory", Err: err}))
@@ -44,8 +45,6 @@ func (c *Config) loadSettings(errs *Errors) layer {
 
 func (s *Settings) fields(p *Profile) []field {
 	return []field{
-		plain("data_dir", &s.DataDir, text),
-		plain("cache_dir", &s.CacheDir, text),
 		group("serve",
 			plain("profile", &s.Serve.Profile, text),
 			plain("port", &s.Serve.Port, whole, atLeast(1, "")),
@@ -97,10 +96,10 @@ func (s *Settings) remote(d *decoder, key, value *yaml.Node, path string) {
 
 // checkBuilders wants every builder to be this machine or a remote that exists.
 func (c *Config) checkBuilders(d *decoder) {
-	known := append([]string{"local"}, slices.Sorted(maps.Keys(c.Settings.Remotes))...)
+	known := append([]string{Local}, slices.Sorted(maps.Keys(c.Settings.Remotes))...)
 	for arch, name := range c.Settings.Builders {
 		if !slices.Contains(known, name) {
-			p := d.at["build.builders."+string(arch)]
+			p := d.at[builderOf(arch)]
 			*d.errs = append(*d.errs, &Error{
 				File: p.file, Line: p.line, Column: p.column, Field: p.field,
 				Msg: fmt.Sprintf("%q is neither local nor a remote of build.remotes", name), Hint: suggest(name, known),

@@ -84,6 +84,9 @@ func buildDiagnostic(ctx context.Context, name string, err error) diag.Diagnosti
 	if ctx.Err() != nil {
 		summary = fmt.Sprintf("The build of image %q was cancelled", name)
 	}
+	if errors.Is(err, build.ErrNotAccelerated) {
+		return diag.NewAttributeErrorDiagnostic(path.Root("emulation"), summary, sentence(detail))
+	}
 	return diag.NewErrorDiagnostic(summary, sentence(detail))
 }
 

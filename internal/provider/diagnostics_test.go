@@ -68,6 +68,14 @@ func TestBuildDiagnostic(t *testing.T) {
 	}
 }
 
+func TestBuildDiagnosticOfMissingAcceleration(t *testing.T) {
+	failed := &build.Error{Step: "accelerator", Err: fmt.Errorf("this host %w x86_64 guests: no", build.ErrNotAccelerated)}
+	d, ok := buildDiagnostic(t.Context(), "dev", failed).(diag.DiagnosticWithPath)
+	if !ok || !d.Path().Equal(path.Root("emulation")) {
+		t.Errorf("%v is not at emulation", d)
+	}
+}
+
 func TestSentence(t *testing.T) {
 	for in, want := range map[string]string{
 		"cannot open it":        "Cannot open it.",

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
-
-	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 )
 
 // planned is the model of an image of the profile "dev", as a plan leaves it.
@@ -136,29 +134,5 @@ func TestFindTellsTheStateOfAFile(t *testing.T) {
 	cancel()
 	if _, status, err := rt.find(ctx, plan); err == nil {
 		t.Errorf("an error that says nothing about the file makes it %q", status)
-	}
-}
-
-func TestByKey(t *testing.T) {
-	w := newWorld(t)
-	rt := w.runtime()
-	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
-	key := got.digests.key()
-	if _, _, err := rt.build(t.Context(), spec, key); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{key, cache.Short(key), key[:20]} {
-		if img, err := rt.byKey(t.Context(), id); err != nil || img.Manifest.Key != key {
-			t.Errorf("%s: %v", id, err)
-		}
-	}
-	for _, id := range []string{"", "dev", key[:11], key + "0", "../" + key, strings.Repeat("0", 64)} {
-		if _, err := rt.byKey(t.Context(), id); err == nil {
-			t.Errorf("%q finds an image", id)
-		}
 	}
 }

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -51,7 +52,7 @@ func (r *imageResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 		resp.Diagnostics.AddWarning(d.staleWarning(state.Name.ValueString(), state.ID.ValueString()))
 	}
 	if d.build && !got.digests.opaque {
-		resp.Diagnostics.Append(r.rt.foresee(ctx, got.spec, d, &config, state == nil)...)
+		resp.Diagnostics.Append(r.rt.foresee(ctx, got, d, &config, state == nil)...)
 	}
 }
 
@@ -154,10 +155,16 @@ func (m *imageModel) apply(d decision, config, state *imageModel, got *resolutio
 }
 
 // foresee finds, before hours are spent, what a build would fail for. What is stored already needs no build.
-func (r *runtime) foresee(ctx context.Context, s build.Spec, d decision, config *imageModel, last bool) diag.Diagnostics {
+func (r *runtime) foresee(ctx context.Context, got *resolution, d decision, config *imageModel, last bool) diag.Diagnostics {
 	var diags diag.Diagnostics
+	s := got.spec
 	if d.broken == "" && r.stored(ctx, s, d.key) {
 		return nil
+	}
+	if err := got.config.CheckBuilder(s.Arch); err != nil {
+		diags.AddAttributeError(config.attributes().setting("arch"), "Images for "+string(s.Arch)+" are not built on this machine",
+			sentence(err.Error()))
+		return diags
 	}
 	if s.Arch != r.host.Arch() && !s.Emulation && !config.Emulation.IsUnknown() {
 		diags.AddAttributeError(path.Root("emulation"), "This machine cannot accelerate "+string(s.Arch)+" guests",
@@ -168,5 +175,15 @@ func (r *runtime) foresee(ctx context.Context, s build.Spec, d decision, config 
 		diags.AddWarning(fmt.Sprintf(cannotBuildHere, s.Name),
 			sentence(err.Error())+"\n\nThe apply will fail until this is mended.")
 	}
+	if names := got.config.Unused(); len(names) > 0 {
+		r.unused.Do(func() { diags.Append(unusedWarning(names)) })
+	}
 	return diags
+}
+
+// unusedWarning names settings of pim.yml that are set and that nothing acts on.
+func unusedWarning(names []string) diag.Diagnostic {
+	return diag.NewWarningDiagnostic("Settings of pim.yml without effect",
+		"pim.yml sets "+strings.Join(names, ", ")+", which the provider does not act on yet. Remove them from pim.yml. "+
+			"For where images and ISOs are kept, set the provider's data_dir / cache_dir. Images are built on this machine.")
 }

@@ -63,6 +63,16 @@ func TestAccImage_badInput(t *testing.T) {
 			setup: func(w *world) { w.host.arch = host.ARM64 },
 			image: `profile = "dev"`, want: `(?s)cannot accelerate x86_64.*emulation = true`,
 		},
+		{
+			name:  "builder of another machine",
+			setup: func(w *world) { w.write("pim.yml", remoteBuilder) },
+			image: `profile = "dev"`, want: `(?s)profile = "dev".*pim.yml:2:22: build.builders.x86_64: builds on remote machines.*set it to local`,
+		},
+		{
+			name:  "builder of another machine for an architecture given inline",
+			setup: func(w *world) { w.write("pim.yml", remoteBuilder) },
+			image: `profile = "dev"` + "\n" + `arch = "x86_64"`, want: `(?s)arch = "x86_64".*not supported yet`,
+		},
 		{name: "lock on another input", image: `profile = "dev"` + "\n" + `inputs_lock = { arch = "arm64" }`, want: changedSummary},
 		{name: "password without its version", image: `profile = "dev"` + "\n" + `password_wo = "x"`, want: "password_wo_version"},
 	} {
@@ -271,6 +281,51 @@ data "pim_profile" "dev" {
 		},
 		Check: keepsNoSecret,
 	}}})
+}
+
+// Without an ISO in the catalogue the image gives its own, also under a lock made of the rest.
+func TestAccProfile_withoutISO(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.remove("isos.d/tiny.yml")
+	w.write("profiles.d/dev.yml", "dev: {architectures: [x86_64], scripts: [base]}\n")
+	const profile = "data.pim_profile.dev"
+	data := `
+data "pim_profile" "dev" {
+  name = "dev"
+}
+`
+	w.test(t, resource.TestCase{Steps: []resource.TestStep{
+		{
+			Config: w.hcl(data + `
+resource "pim_image" "dev" {
+  profile     = "dev"
+  inputs_lock = data.pim_profile.dev.inputs
+  iso = {
+    url    = "https://example.test/a.iso"
+    sha256 = "` + strings.Repeat("b", 64) + `"
+  }
+}
+output "names" {
+  value = join(" ", keys(data.pim_profile.dev.inputs))
+}
+`),
+			ConfigPlanChecks: emptyAfter,
+			ConfigStateChecks: []statecheck.StateCheck{
+				statecheck.ExpectKnownValue(profile, tfjsonpath.New("iso"), knownvalue.Null()),
+				statecheck.ExpectKnownOutputValue("names", knownvalue.StringExact(
+					"arch boot_args disk_size firmware format install preseed recipe script:base scripts")),
+			},
+			Check: w.expect(1, 1),
+		},
+		{
+			PreConfig: func() {
+				const entry = ": {url: /a.iso, architecture: x86_64}\n"
+				w.write("isos.d/two.yml", "one"+entry+"two"+entry)
+			},
+			Config: w.hcl(data), ExpectError: says("several ISOs for x86_64: one, two"),
+		},
+	}})
 }
 
 func TestAccProfile_unknown(t *testing.T) {

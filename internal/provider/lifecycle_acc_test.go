@@ -80,7 +80,7 @@ func TestAccImage_import(t *testing.T) {
 		{ResourceName: dev, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"reference"}},
 		{ResourceName: dev, ImportState: true, ImportStateVerify: true, ImportStateVerifyIgnore: []string{"reference"}, ImportStateIdFunc: short},
 		{ResourceName: dev, ImportState: true, ImportStateId: strings.Repeat("0", 64), ExpectError: says("No image with this key is stored")},
-		{ResourceName: dev, ImportState: true, ImportStateId: "dev", ExpectError: says("is imported by its key")},
+		{ResourceName: dev, ImportState: true, ImportStateId: "dev", ExpectError: says("is found by its key")},
 	}})
 }
 

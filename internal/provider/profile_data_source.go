@@ -40,7 +40,7 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 		},
 		"architectures": computedList("Every architecture the profile allows."),
 		"iso": schema.SingleNestedAttribute{
-			Computed: true, MarkdownDescription: "The installer ISO.",
+			Computed: true, MarkdownDescription: "The installer ISO; null when the catalogue has none for the architecture.",
 			Attributes: map[string]schema.Attribute{
 				"name":     computedText("Name in the catalogue, `isos.d`."),
 				"url":      computedText("URL it is downloaded from."),
@@ -70,7 +70,8 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 		},
 		"inputs": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "Every input of the profile's image by name, as in `pim_image`, for its `inputs_lock`.",
+			MarkdownDescription: "Every input of the profile's image by name, as in `pim_image`, for its `inputs_lock`. " +
+				"Without an ISO there is none named `iso`: the image has to give its ISO inline.",
 		},
 	}
 	maps.Copy(attributes, computedSettings())
@@ -124,7 +125,7 @@ func (d *profileDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	w := wish{request: profile.Request{Name: m.Name.ValueString(), Arch: host.Arch(m.Arch.ValueString())}}
+	w := wish{request: profile.Request{Name: m.Name.ValueString(), Arch: host.Arch(m.Arch.ValueString()), NoISO: true}}
 	at := attributes{profile: path.Root("name"), own: func(name string) bool { return name == "arch" }}
 	got, err := d.rt.resolve(ctx, w)
 	if err != nil {

@@ -59,9 +59,11 @@ func (m *profileModel) fill(got *resolution, rendered string) {
 	p, s := got.profile, got.spec
 	m.Arch = types.StringValue(string(p.Arch))
 	m.Architectures = stringList(p.Architectures)
-	m.ISO = &profileISO{
-		Name: orNull(p.ISO.Name), URL: orNull(p.ISO.URL), Path: orNull(p.ISO.Path),
-		SHA256: types.StringValue(s.ISO.SHA256), Filename: orNull(p.ISO.Filename),
+	if p.ISO != (profile.ISO{}) {
+		m.ISO = &profileISO{
+			Name: orNull(p.ISO.Name), URL: orNull(p.ISO.URL), Path: orNull(p.ISO.Path),
+			SHA256: types.StringValue(s.ISO.SHA256), Filename: orNull(p.ISO.Filename),
+		}
 	}
 	m.Scripts = make([]scriptModel, len(p.Scripts))
 	for i, sc := range p.Scripts {

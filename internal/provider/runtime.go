@@ -30,7 +30,8 @@ type runtime struct {
 	dataDir    string
 	configDir  string
 	projectDir string
-	httpProxy  string // overrides the profile's, "" for none
+	httpProxy  string    // overrides the profile's, "" for none
+	unused     sync.Once // the warning about settings of pim.yml that nothing acts on
 }
 
 // fromProvider takes the runtime that Configure was given. It is nil while the provider is not configured, as in a
@@ -46,8 +47,8 @@ func fromProvider(data any, diags *diag.Diagnostics) *runtime {
 	return rt
 }
 
-// logPath is the log of the build of a key. Package build writes it under this name.
-func (r *runtime) logPath(key string) string { return path.Join(r.store.BuildDir(key), "build.log") }
+// logPath is the log of the build of a key.
+func (r *runtime) logPath(key string) string { return path.Join(r.store.BuildDir(key), build.LogName) }
 
 // imagesDir is where the store keeps the images and their manifests.
 func (r *runtime) imagesDir() string { return path.Join(r.dataDir, "cache", "images") }

@@ -17,6 +17,7 @@ const guestDisk = "/dev/vda"
 // resolution is a wish with the configuration directories read and every reference followed.
 type resolution struct {
 	spec    build.Spec
+	config  *profile.Config
 	profile *profile.Resolved
 	digests digests
 }
@@ -55,7 +56,8 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if err := cache.CheckName(spec.Name); err != nil {
 		return nil, profile.Errors{{Field: "name", Msg: err.Error()}}
 	}
-	if !w.unknown.parts[partISO] {
+	withoutISO := resolved.ISO == profile.ISO{} // the request allows it
+	if !withoutISO && !w.unknown.parts[partISO] {
 		if spec.ISO.SHA256, err = r.store.ISODigest(ctx, spec.ISO); err != nil {
 			return nil, &isoError{err}
 		}
@@ -64,7 +66,11 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if err != nil {
 		return nil, &preseedError{err}
 	}
-	return &resolution{spec: spec, profile: resolved, digests: w.unknown.merge(inputs.Map())}, nil
+	d := w.unknown.merge(inputs.Map())
+	if withoutISO {
+		delete(d.parts, partISO)
+	}
+	return &resolution{spec: spec, config: config, profile: resolved, digests: d}, nil
 }
 
 // specOf maps a resolved profile to the spec of its build. It is pure. The password stays behind: it is hashed when

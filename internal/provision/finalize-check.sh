@@ -42,6 +42,7 @@ for keys in "$R"/root/.ssh/authorized_keys "$R"/home/*/.ssh/authorized_keys; do
     fi
 done
 none "belongs to the build" "$R$PIM_SSHD_DROP_IN" "$apt_proxy"
+none "lets unsigned packages in" "$apt_unsigned"
 for dir in "$R"/root/.pim-*; do
     [ "$dir/script" = "$0" ] || none "belongs to the build" "$dir"
 done

@@ -17,7 +17,7 @@ echo "finalize: package manager"
 wait_for_apt
 remove "$R"/var/lib/apt/lists/* "$R"/var/cache/apt/archives/*.deb "$R"/var/cache/apt/archives/partial/* \
     "$R"/var/cache/apt/*.bin "$R"/var/cache/debconf/*-old "$R"/var/lib/dpkg/*-old
-wipe "$apt_proxy"
+wipe "$apt_proxy" "$apt_unsigned"
 
 # An initramfs with no drivers but those of the build machine finds no disk on another one, and cloud-init, which
 # looks early, not even its seed on an IDE or SATA drive, which is where hypervisors put it.

@@ -32,3 +32,6 @@ wait_for_apt() {
 }
 
 apt_proxy=$R/etc/apt/apt.conf.d/00pim-build-proxy
+
+# An installer that was told to take unsigned packages tells the new system so, too.
+apt_unsigned=$R/etc/apt/apt.conf.d/00AllowUnauthenticated

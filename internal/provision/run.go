@@ -61,7 +61,7 @@ var errTimedOut = errors.New("time-out")
 // exited and nothing it left behind holds its output open.
 //
 // Errors: a *ScriptError once the script has begun; anything else means that it never did.
-func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) (err error) {
+func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) error {
 	dir, err := g.stage(ctx, s)
 	if err != nil {
 		return fmt.Errorf("cannot start script %q: %w", s.Name, err)
@@ -82,11 +82,14 @@ func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) (err error) {
 	if interrupted {
 		undo = g.killGroup(after, dir)
 	}
-	if err == nil || !errors.Is(err, ErrConnectionLost) {
-		undo = errors.Join(undo, g.exec(after, fmt.Sprintf("shred -n 1 -u %[1]s/env; rm -rf %[1]s", quote(dir)), nil, nil, nil))
+	if !errors.Is(err, ErrConnectionLost) {
+		undo = errors.Join(undo, g.unstage(after, dir))
 	}
 	if err == nil {
 		return errors.Join(undo, sink.err)
+	}
+	if errors.Is(undo, ErrConnectionLost) {
+		undo = nil // nothing runs in a guest that is gone
 	}
 	return errors.Join(g.scriptError(s, err, sink), undo)
 }
@@ -105,7 +108,7 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // stage puts a script and its environment into a fresh directory that only root can look into, and returns that.
 // It is below the home directory: /tmp and /run may be mounted noexec, and scripts clean /tmp.
-func (g *Guest) stage(ctx context.Context, s Script) (dir string, err error) {
+func (g *Guest) stage(ctx context.Context, s Script) (string, error) {
 	env := bytes.NewBufferString("export DEBIAN_FRONTEND=noninteractive\n")
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		if !envName.MatchString(k) {
@@ -117,14 +120,27 @@ func (g *Guest) stage(ctx context.Context, s Script) (dir string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot make a directory: %w", err)
 	}
-	dir = strings.TrimSpace(string(made))
-	if err := g.Upload(ctx, path.Join(dir, "env"), env.Bytes(), 0o600); err != nil {
-		return "", err
+	dir := strings.TrimSpace(string(made))
+	err = g.Upload(ctx, path.Join(dir, "env"), env.Bytes(), 0o600)
+	if err == nil {
+		err = g.Upload(ctx, path.Join(dir, "script"), s.Body, 0o700)
 	}
-	if err := g.Upload(ctx, path.Join(dir, "script"), s.Body, 0o700); err != nil {
-		return "", err
+	if err != nil {
+		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTime)
+		defer cancel()
+		return "", errors.Join(err, g.unstage(after, dir))
 	}
 	return dir, nil
+}
+
+// unstage removes what stage made. The environment is overwritten, so that a password in it, such as a proxy's,
+// is not found in the free blocks of the image.
+func (g *Guest) unstage(ctx context.Context, dir string) error {
+	err := g.exec(ctx, fmt.Sprintf("shred -n 1 -u %[1]s/env 2>/dev/null; rm -rf %[1]s", quote(dir)), nil, nil, nil)
+	if err != nil {
+		return fmt.Errorf("cannot remove the script from the guest: %w", err)
+	}
+	return nil
 }
 
 // killGroup ends the script staged in dir and all of its process group: SIGTERM, and SIGKILL after 5 s.

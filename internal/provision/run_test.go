@@ -111,6 +111,9 @@ func TestRunNeverStarts(t *testing.T) {
 			if err == nil || errors.As(err, &failed) || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got error %v, want one with %q that is no ScriptError", err, tc.want)
 			}
+			if l := leftovers(t, s); len(l) > 0 {
+				t.Errorf("left in the guest: %v", l)
+			}
 		})
 	}
 }

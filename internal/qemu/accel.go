@@ -62,7 +62,7 @@ func ProbeAccelerator(ctx context.Context, h host.Host, guest host.Arch) (Accele
 		if !slices.Contains(built, name) {
 			continue
 		}
-		err := probe(ctx, h, binary, guest, name)
+		err := probe(ctx, h, binary, guest, name, probeTime)
 		if err == nil {
 			return Accelerator{name, "a probe guest ran on it"}, nil
 		}
@@ -83,8 +83,8 @@ func builtIn(ctx context.Context, h host.Runner, binary string) ([]string, error
 	return strings.Fields(out.String()), nil
 }
 
-// probe runs the probe guest on an accelerator.
-func probe(ctx context.Context, h host.Host, binary string, guest host.Arch, accel string) (err error) {
+// probe runs the probe guest on an accelerator for no longer than within.
+func probe(ctx context.Context, h host.Host, binary string, guest host.Arch, accel string, within time.Duration) (err error) {
 	image := "/tmp/pim-probe-" + strings.ToLower(rand.Text()[:12])
 	content, argv, status := probeX86, probeX86Argv, probeX86Status
 	if guest == host.ARM64 {
@@ -97,7 +97,7 @@ func probe(ctx context.Context, h host.Host, binary string, guest host.Arch, acc
 	}
 	defer func() { err = errors.Join(err, host.RemoveIfExists(h, image)) }()
 
-	limit, cancel := context.WithTimeout(ctx, probeTime)
+	limit, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var stderr bytes.Buffer
 	err = h.Run(limit, host.Cmd{Argv: argv(binary, accel, image), Stderr: &stderr})
@@ -109,7 +109,7 @@ func probe(ctx context.Context, h host.Host, binary string, guest host.Arch, acc
 	case errors.As(err, &exit):
 		return fmt.Errorf("the probe guest ended with status %d%s", exit.Status, said)
 	case limit.Err() != nil:
-		return fmt.Errorf("the probe guest did not end within %s%s", probeTime, said)
+		return fmt.Errorf("the probe guest did not end within %s%s", within, said)
 	case err == nil:
 		return fmt.Errorf("the probe guest ended too early%s", said)
 	}

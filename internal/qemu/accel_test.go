@@ -4,28 +4,27 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
 )
 
 // needX86 skips a test on a machine that does not have the QEMU for x86_64 guests.
 func needX86(t *testing.T) (host.Host, string) {
 	t.Helper()
+	qemutest.Need(t)
 	h := host.NewLocal()
 	binary, err := FindBinary(h, host.X86_64)
-	if errors.Is(err, host.ErrNotFound) {
-		t.Skip(err)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return h, binary
 }
 
-// armHost is a machine of another architecture than its guests.
+// otherArch is a machine of another architecture than its guests.
 type otherArch struct {
 	host.Host
 	arch host.Arch
@@ -33,14 +32,36 @@ type otherArch struct {
 
 func (o otherArch) Arch() host.Arch { return o.arch }
 
+// published records the files that are made on a host. Other tests' probes run at the same time, in the same folder.
+type published struct {
+	host.Host
+	files []string
+}
+
+func (p *published) Rename(oldpath, newpath string) error {
+	p.files = append(p.files, newpath)
+	return p.Host.Rename(oldpath, newpath)
+}
+
 func TestProbeRunsUnderEmulation(t *testing.T) {
 	h, binary := needX86(t)
-	if err := probe(t.Context(), h, binary, host.X86_64, TCG); err != nil {
+	p := &published{Host: h}
+	if err := probe(t.Context(), p, binary, host.X86_64, TCG, time.Minute); err != nil { // the machine may be busy
 		t.Errorf("the probe guest does not run under emulation: %v", err)
 	}
-	left, err := filepath.Glob("/tmp/pim-probe-*")
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	if len(p.files) != 1 {
+		t.Fatalf("it made %q", p.files)
+	}
+	gone(t, p.files[0])
+}
+
+// A guest that hangs, as under the KVM of some machines, is ended, and the reason says so.
+func TestProbeHangs(t *testing.T) {
+	h, binary := needX86(t)
+	start := time.Now()
+	err := probe(t.Context(), h, binary, host.X86_64, TCG, time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "did not end within 1ms") || time.Since(start) > 10*time.Second {
+		t.Errorf("got %v after %s", err, time.Since(start))
 	}
 }
 
@@ -83,7 +104,7 @@ func TestProbeAcceleratorCancelled(t *testing.T) {
 // A QEMU that fails is told with its own words.
 func TestProbeFailure(t *testing.T) {
 	h, binary := needX86(t)
-	err := probe(t.Context(), h, binary, host.X86_64, "nonsense")
+	err := probe(t.Context(), h, binary, host.X86_64, "nonsense", time.Minute)
 	if err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("got %v", err)
 	}

@@ -60,7 +60,7 @@ func Start(ctx context.Context, h host.Host, m Machine) (*VM, error) {
 		}
 		return nil, err
 	}
-	go vm.await()
+	go vm.await() //nolint:gosec // G118: it lives as long as QEMU, ctx bounds the start only
 	return vm, nil
 }
 
@@ -158,13 +158,6 @@ func (vm *VM) Wait(ctx context.Context) (Exit, error) {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	return vm.exit, nil
-}
-
-// DiskFull says whether the guest ends because its disk cannot grow on the host.
-func (vm *VM) DiskFull() bool {
-	vm.mu.Lock()
-	defer vm.mu.Unlock()
-	return vm.exit.Reason == DiskFull
 }
 
 // Powerdown presses the guest's power button.
