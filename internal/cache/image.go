@@ -121,13 +121,18 @@ func (s *Store) PublishImage(ctx context.Context, tmp string, m Manifest) (*Imag
 	return img, nil
 }
 
-// DeleteImage removes an image, its manifest, its build's logs and its entry in registry.yml. The caller holds the key's lock and has
-// seen that nobody references the image. One that is gone already is no error.
-func (s *Store) DeleteImage(ctx context.Context, img *Image) error {
-	err := errors.Join(
+// DeleteImage removes whatever there is of an image, damaged or not: the file, its manifest, its build's logs and its
+// entry in registry.yml. The caller holds the key's lock and has seen that nobody references the image. One that is
+// gone already is no error.
+func (s *Store) DeleteImage(ctx context.Context, name string, arch host.Arch, key string) error {
+	img, err := s.newImage(name, arch, key)
+	if err != nil {
+		return fmt.Errorf("cannot delete an image: %w", err)
+	}
+	err = errors.Join(
 		host.RemoveIfExists(s.h, img.Path), // first: a manifest without an image is nothing
 		host.RemoveIfExists(s.h, img.ManifestPath),
-		s.h.RemoveAll(s.BuildDir(img.Manifest.Key)),
+		s.h.RemoveAll(s.BuildDir(key)),
 		s.unregister(ctx, img))
 	if err != nil {
 		return fmt.Errorf("cannot delete image %s: %w", img.Path, err)

@@ -116,7 +116,7 @@ func TestImageErrors(t *testing.T) {
 				t.Fatalf("got %v, %v; want %v", found, err, c.want)
 			}
 			if c.delete {
-				if err := s.DeleteImage(t.Context(), found); err != nil {
+				if err := s.DeleteImage(t.Context(), found.Manifest.Name, found.Manifest.Arch, found.Manifest.Key); err != nil {
 					t.Error(err)
 				}
 				expectTree(t, s.dataDir)
@@ -242,7 +242,7 @@ func (n *noRename) Rename(oldpath, newpath string) error {
 func TestDeleteImage(t *testing.T) {
 	s, img := published(t)
 	for range 2 { // what is gone already is no error
-		if err := s.DeleteImage(t.Context(), img); err != nil {
+		if err := s.DeleteImage(t.Context(), img.Manifest.Name, img.Manifest.Arch, img.Manifest.Key); err != nil {
 			t.Error(err)
 		}
 	}

@@ -66,12 +66,12 @@ func TestRegistry(t *testing.T) {
 	expectGolden(t, "registry.yml", []byte(readRegistry(t, s)))
 
 	stale := registryImage("developer", host.X86_64, otherKey)
-	if err := s.DeleteImage(ctx, stale); err != nil {
+	if err := s.DeleteImage(ctx, stale.Manifest.Name, stale.Manifest.Arch, stale.Manifest.Key); err != nil {
 		t.Fatal(err)
 	}
 	expectGolden(t, "registry.yml", []byte(readRegistry(t, s)))
 	for _, img := range []*Image{registryImage("developer", host.X86_64, digits), registryImage("other", host.X86_64, testKey)} {
-		if err := s.DeleteImage(ctx, img); err != nil {
+		if err := s.DeleteImage(ctx, img.Manifest.Name, img.Manifest.Arch, img.Manifest.Key); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io/fs"
-	"path"
 
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 
@@ -42,15 +40,5 @@ func (r *runtime) release(ctx context.Context, m *imageModel, reference string) 
 	if err != nil || !last || m.KeepOnDestroy.ValueBool() {
 		return err
 	}
-	img, err := r.store.Image(ctx, name, arch, key)
-	switch {
-	case errors.Is(err, fs.ErrNotExist): // its manifest and its entry in the registry may still be there
-		base := path.Join(r.imagesDir(), cache.ImageID(name, arch, key))
-		img = &cache.Image{
-			Path: base + ".qcow2", ManifestPath: base + ".json", Manifest: cache.Manifest{Key: key, Name: name, Arch: arch},
-		}
-	case err != nil && !errors.Is(err, cache.ErrCorrupt): // a damaged one is returned, so that it can go
-		return err
-	}
-	return r.store.DeleteImage(ctx, img)
+	return r.store.DeleteImage(ctx, name, arch, key)
 }

@@ -128,7 +128,6 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		builder:    p.builder(p.host, store),
 		work:       p.work,
 		env:        p.env,
-		dataDir:    data,
 		configDir:  config,
 		projectDir: project,
 		httpProxy:  proxy,

@@ -27,7 +27,6 @@ type runtime struct {
 	builder    imageBuilder
 	work       *Work
 	env        environment
-	dataDir    string
 	configDir  string
 	projectDir string
 	httpProxy  string    // overrides the profile's, "" for none
@@ -49,9 +48,6 @@ func fromProvider(data any, diags *diag.Diagnostics) *runtime {
 
 // logPath is the log of the build of a key.
 func (r *runtime) logPath(key string) string { return path.Join(r.store.BuildDir(key), build.LogName) }
-
-// imagesDir is where the store keeps the images and their manifests.
-func (r *runtime) imagesDir() string { return path.Join(r.dataDir, "cache", "images") }
 
 // newBuilder is the real builder of a host.
 func newBuilder(h host.Host, s *cache.Store, version string) imageBuilder {

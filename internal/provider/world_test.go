@@ -146,6 +146,6 @@ func (w *world) runtime() *runtime {
 	return &runtime{
 		host: w.host, store: store, builder: &fakeBuilder{fakeBuilds: w.builds, store: store}, work: NewWork(context.Background()),
 		env:       systemEnvironment(),
-		configDir: w.config, projectDir: w.project, dataDir: w.data,
+		configDir: w.config, projectDir: w.project,
 	}
 }

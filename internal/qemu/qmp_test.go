@@ -207,6 +207,37 @@ func TestMonitorServerCloses(t *testing.T) {
 	}
 }
 
+// lateContext lets run look at what has happened only when QEMU has gone.
+type lateContext struct {
+	context.Context
+	gone <-chan struct{}
+}
+
+func (c lateContext) Done() <-chan struct{} {
+	select {
+	case <-c.gone:
+	case <-c.Context.Done():
+	}
+	return c.Context.Done()
+}
+
+// An answer that was read counts, also when the connection's end has been seen too.
+func TestMonitorAnswerBeforeTheEnd(t *testing.T) {
+	for range 20 { // select chooses by chance
+		m := connect(t, nil, func(s *qmpServer) {
+			s.greet()
+			if c, ok := s.hear(); ok {
+				s.answer(c, "{}")
+			}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		if _, err := m.run(lateContext{ctx, m.done}, []byte(`{"execute": "quit"}`)); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+	}
+}
+
 // All commands that wait are told when QEMU ends.
 func TestMonitorServerClosesOnMany(t *testing.T) {
 	const n = 20
