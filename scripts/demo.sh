@@ -114,8 +114,9 @@ stale_plan() {
 
 # next says where the image is and how to try it.
 next() {
-	local image
+	local image accel
 	image=$(compgen -G "$PIM_DATA_DIR/cache/images/*.qcow2") || die "there is no image below $PIM_DATA_DIR"
+	accel=$(sed -n 's/^ *"accelerator": "\(.*\)",$/\1/p' "${image%.qcow2}.json")
 	cat <<-TEXT
 		The image:     $image
 		Its manifest:  ${image%.qcow2}.json
@@ -124,7 +125,7 @@ next() {
 		The provider has booted it once on a throw-away overlay, and cloud-init reported no error. To boot it yourself, at
 		a login prompt on this terminal (Ctrl-A X ends it; nothing is written to the image):
 
-		  qemu-system-x86_64 -accel kvm -accel tcg -machine q35 -m 1024 -nographic -snapshot \\
+		  qemu-system-x86_64 -accel $accel -machine q35 -m 1024 -nographic -snapshot \\
 		    -drive file=$image,if=virtio -nic user,model=virtio-net-pci
 
 		All of it is in $dir; the workspace is $dir/work.

@@ -56,7 +56,9 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
 		return img, err
 	}
-	b.reap(ctx, key)
+	if err := b.reap(ctx, key); err != nil {
+		return nil, &Error{Step: "start", Err: err}
+	}
 	if limit := s.Timeouts.Build; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("the build did not end within %s", limit))

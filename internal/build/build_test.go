@@ -222,6 +222,7 @@ func TestOrphan(t *testing.T) {
 	other.KeepGuest, other.DiskSize = false, 2<<30
 	fails(t, b, other, "install")
 	ended(t, record)
+	onlyLogs(t, b, other)
 }
 
 // TestGuestWithoutSSH boots an installed disk with nothing on it.

@@ -7,7 +7,7 @@ import (
 
 // Error is a failed build with what a person needs to mend it.
 type Error struct {
-	Step       string   // the step that failed: "install", "provision", …
+	Step       string   // the step that failed: "install", "scripts", …
 	Err        error    // why
 	LogPath    string   // the build's log on the host
 	Console    []string // last lines of the guest's serial console

@@ -67,6 +67,19 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 	return nil
 }
 
+// running says whether there is a guest that has not ended.
+func (st *state) running() bool {
+	if st.vm == nil {
+		return false
+	}
+	select {
+	case <-st.vm.Done():
+		return false
+	default:
+		return true
+	}
+}
+
 // whileUp runs f with a context that ends when the guest does, so that nothing waits for a dead guest.
 func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
 	up, cancel := context.WithCancelCause(ctx)

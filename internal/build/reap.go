@@ -40,22 +40,28 @@ func (st *state) writeRecord(r guestRecord) error {
 	return nil
 }
 
-// reap ends the guests of builds whose process is gone. The caller holds the lock of own; the lock of every other
-// build tells whether it still runs. What cannot be read or ended is left for the next run.
-func (b *Builder) reap(ctx context.Context, own string) {
+// reap ends the guests of builds whose process is gone, and removes their disks. The caller holds the lock of own; the
+// lock of every other build tells whether it still runs. Another's guest that cannot be ended is left for the next
+// run; our own would write to what we are about to remove, so that is an error.
+func (b *Builder) reap(ctx context.Context, own string) error {
 	builds := path.Dir(b.Store.BuildDir(own))
 	dirs, err := b.Host.ReadDir(builds)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return
+		return fmt.Errorf("cannot look for what interrupted builds left: %w", err)
 	}
 	for _, d := range dirs {
 		dir := path.Join(builds, d.Name())
 		r, err := readRecord(b.Host, path.Join(dir, recordFile))
 		if err != nil {
-			continue
+			continue // no guest was running there
 		}
 		if r.Key == own {
-			b.endGuest(ctx, r, dir)
+			if err := b.endGuest(ctx, r, dir); err != nil {
+				return err
+			}
 			continue
 		}
 		if r.Kept {
@@ -67,9 +73,11 @@ func (b *Builder) reap(ctx context.Context, own string) {
 		if err != nil {
 			continue // it still builds
 		}
-		b.endGuest(ctx, r, dir)
-		_ = unlock()
+		if err := errors.Join(b.endGuest(ctx, r, dir), unlock()); err != nil {
+			b.progress(ctx, err.Error())
+		}
 	}
+	return nil
 }
 
 // keepGuest leaves a failed build's guest running and says how to look at it.
@@ -98,7 +106,8 @@ func (st *state) keepGuest() (hint string, err error) {
 		hint, key, port), err
 }
 
-func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
+// endGuest ends a recorded guest and removes all that its build left but the logs.
+func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) error {
 	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	switch err := qemu.QuitAt(limit, b.Host, r.QMP); {
@@ -106,11 +115,21 @@ func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) {
 		b.progress(ctx, "ended the guest that an earlier build left: "+dir)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // it has ended by itself
 	default:
-		b.progress(ctx, fmt.Sprintf("cannot end the guest that an earlier build left (%s): %v", r.QMP, err))
-		return
+		return fmt.Errorf("cannot end the guest that an earlier build left (%s): %w", r.QMP, err)
 	}
-	_ = b.Host.RemoveAll(path.Dir(r.QMP))
-	_ = b.Host.Remove(path.Join(dir, recordFile))
+	files, err := b.Host.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	errs := []error{b.Host.RemoveAll(path.Dir(r.QMP))}
+	for _, f := range files {
+		switch path.Ext(f.Name()) {
+		case ".log", ".jsonl", ".png":
+		default:
+			errs = append(errs, b.Host.RemoveAll(path.Join(dir, f.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func readRecord(h host.Files, name string) (r guestRecord, err error) {

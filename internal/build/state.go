@@ -108,7 +108,7 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 // cleanUp undoes what the build holds. It outlives cancellation, within cleanupTime. A guest that the user
 // wants to look at (on_error = "keep") stays, and so does all that was made before it.
 func (st *state) cleanUp(ctx context.Context, failed *Error) error {
-	if failed != nil && st.KeepGuest && st.vm != nil && ctx.Err() == nil {
+	if failed != nil && st.KeepGuest && st.running() && ctx.Err() == nil {
 		hint, err := st.keepGuest()
 		failed.Hint = hint
 		return err

@@ -70,11 +70,16 @@ func (st *state) install(ctx context.Context, key string) (*cache.Layer, error) 
 		return nil, err
 	}
 	st.stopServing(ctx)
+	st.vm = nil
+	inputs, err := st.installInputs()
+	if err != nil {
+		return nil, err
+	}
 	identity, err := id.MarshalText()
 	if err != nil {
 		return nil, err
 	}
-	return st.Store.PublishLayer(ctx, disk, key, cache.LayerMeta{Arch: st.Arch, Inputs: st.manifest.Inputs, Identity: identity})
+	return st.Store.PublishLayer(ctx, disk, key, cache.LayerMeta{Arch: st.Arch, Inputs: inputs.Map(), Identity: identity})
 }
 
 // installerMachine is a guest that boots the ISO's kernel and finds its answers on our server.
@@ -108,9 +113,13 @@ func (st *state) unpackInstaller() error {
 	if err != nil {
 		return err
 	}
+	const use = "Use a Debian netinst, DVD or netboot (mini) ISO."
 	inst, err := media.Open(f, info.Size())
 	if err != nil {
-		return &hintError{fmt.Errorf("%s: %w", st.iso, err), "Use a Debian netinst, DVD or netboot (mini) ISO."}
+		return &hintError{fmt.Errorf("%s: %w", st.iso, err), use}
+	}
+	if inst.Kind == media.UbuntuCasper {
+		return &hintError{fmt.Errorf("%s is an Ubuntu live installer, which this version cannot drive", st.iso), use}
 	}
 	if inst.Arch != "" && inst.Arch != st.Arch {
 		return &hintError{

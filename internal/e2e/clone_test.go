@@ -28,7 +28,7 @@ runcmd:
         echo "hostname=$(hostname)"
         echo "machine-id=$(cat /etc/machine-id)"
         echo "motd=$(cat /etc/motd)"
-        echo "proxy=$(grep -rsi proxy /etc/apt/apt.conf /etc/apt/apt.conf.d | tr '\n' ' ')"
+        echo "apt=$(grep -rsi -e proxy -e unauthenticated /etc/apt/apt.conf /etc/apt/apt.conf.d | tr '\n' ' ')"
         echo "authorized=$(cat /root/.ssh/authorized_keys 2>/dev/null | wc -l)"
         for k in /etc/ssh/ssh_host_*_key.pub; do echo "hostkey=$(cut -d' ' -f1,2 "$k")"; done
         echo CLONE-END

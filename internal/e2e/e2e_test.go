@@ -86,7 +86,7 @@ func secondApply(t *testing.T, w *workspace) {
 func cloneOfImage(t *testing.T, w *workspace) {
 	said := bootClone(t, w.value(t, "path"))
 	for name, want := range map[string]string{
-		"hostname": "clone-1", "motd": "Made with pim from the profile demo for x86_64.", "proxy": "", "authorized": "0",
+		"hostname": "clone-1", "motd": "Made with pim from the profile demo for x86_64.", "apt": "", "authorized": "0",
 	} {
 		if got := strings.Join(said[name], " "); strings.TrimSpace(got) != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
@@ -127,6 +127,7 @@ func editedScript(t *testing.T, w *workspace) {
 		t.Errorf("replace paths: %+v", plan.Changes)
 	}
 	must(t, os.RemoveAll(filepath.Join(w.data, "builds")))
+	w = w.with() // a saved plan has its variables in it
 	w.do(t, 0, "apply", "edited.plan")
 	if w.value(t, "id") == before {
 		t.Error("the image has the old id")
@@ -184,6 +185,7 @@ func interruptedCompaction(t *testing.T, w *workspace) {
 // twoApplies has two people apply the same image at once: one builds, the other waits and takes it. The file goes
 // with the last of them.
 func twoApplies(t *testing.T, w *workspace) {
+	w.script(t, "small", "true")
 	people := []*workspace{w.with(small...), w.workspace(t).with(small...)}
 	var wg sync.WaitGroup
 	for _, p := range people {

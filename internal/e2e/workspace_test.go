@@ -137,6 +137,7 @@ func (w *workspace) start(t *testing.T, args ...string) *run {
 	}
 	r.cmd.Dir, r.cmd.Env = w.dir, w.env
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
+	r.out.quiet = args[0] == "show" // a plan in JSON is not for people
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(os.Interrupt) } // the provider tidies up
 	r.cmd.WaitDelay = 2 * time.Minute
@@ -180,16 +181,17 @@ func (w *workspace) value(t *testing.T, name string) string {
 
 // output collects what the CLI prints and shows it as it comes, but for the lines that only count seconds.
 type output struct {
-	t   *testing.T
-	mu  sync.Mutex
-	all bytes.Buffer
+	t     *testing.T
+	quiet bool
+	mu    sync.Mutex
+	all   bytes.Buffer
 }
 
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for line := range strings.Lines(string(p)) {
-		if line = strings.TrimRight(line, "\n"); line != "" && !strings.Contains(line, "Still creating...") {
+		if line = strings.TrimRight(line, "\n"); line != "" && !o.quiet && !strings.Contains(line, "Still creating...") {
 			o.t.Log(line)
 		}
 	}

@@ -51,7 +51,7 @@ func ProbeAccelerator(ctx context.Context, h host.Host, guest host.Arch) (Accele
 		return Accelerator{}, err
 	}
 	if h.Arch() != guest {
-		return Accelerator{TCG, fmt.Sprintf("%s guests need emulation on a %s host", guest, h.Arch())}, nil
+		return Accelerator{TCG, fmt.Sprintf("%s guests need emulation on an %s host", guest, h.Arch())}, nil
 	}
 	built, err := builtIn(ctx, h, binary)
 	if err != nil {

@@ -86,7 +86,7 @@ func TestProbeAcceleratorOtherArchitecture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Accelerator{TCG, "x86_64 guests need emulation on a arm64 host"}
+	want := Accelerator{TCG, "x86_64 guests need emulation on an arm64 host"}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -83,7 +83,7 @@ func defaultDir() string {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	return filepath.Join(cache, "pim", "debtest")
+	return filepath.Join(cache, "terraform-provider-pim", "debtest")
 }
 
 // kitEnv are the environment settings that describe a kit.
