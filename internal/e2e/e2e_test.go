@@ -155,7 +155,7 @@ func interruptedScript(t *testing.T, w *workspace) {
 func failingScript(t *testing.T, w *workspace) {
 	w.script(t, "small", "echo the last words\nexit 3")
 	out := unwrap(w.with(small...).do(t, 1, "apply", "-auto-approve"))
-	for _, want := range []string{`script "small" ended with exit status 3`, "the last words", "build.log"} {
+	for _, want := range []string{`"small" ended with exit status 3`, "the last words", "build.log"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the diagnostic does not say %q", want)
 		}
@@ -166,7 +166,7 @@ func failingScript(t *testing.T, w *workspace) {
 func hangingScript(t *testing.T, w *workspace) {
 	w.script(t, "small", "echo about to hang\nsleep 600")
 	out := unwrap(w.with(append(small, "script_timeout=10s")...).do(t, 1, "apply", "-auto-approve"))
-	for _, want := range []string{`script "small" did not end within 10s`, "about to hang"} {
+	for _, want := range []string{`"small" did not end within 10s`, "about to hang"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the diagnostic does not say %q", want)
 		}
