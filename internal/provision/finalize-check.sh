@@ -69,8 +69,10 @@ none "is cloud-init's memory of the build" "$R/var/lib/cloud/instance" "$R"/var/
 if grep -qsE '^[[:space:]]*/dev/(vd|sd|xvd|nvme)' "$R/etc/fstab"; then
     report "$R/etc/fstab" "names a disk of the build; use UUID="
 fi
-for f in $(grep -lsE '^MODULES="?dep' "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d/*); do
-    report "$f" "binds the initramfs to the drivers of the build machine"
+for f in "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d/*; do
+    if grep -qsE '^MODULES="?dep' "$f"; then
+        report "$f" "binds the initramfs to the drivers of the build machine"
+    fi
 done
 if grep -qsE 'root=/dev/(vd|sd|xvd|nvme)' "$R/boot/grub/grub.cfg"; then
     report "$R/boot/grub/grub.cfg" "names a disk of the build; use UUID="

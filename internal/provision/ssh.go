@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -89,7 +90,7 @@ func (p peer) wait(ctx context.Context, every time.Duration, seen func(error)) (
 			return g, nil
 		}
 		// A try that was cut short shows nothing; a dialer may notice ctx's deadline before ctx does.
-		if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, os.ErrDeadlineExceeded) {
 			last = err
 			if seen != nil {
 				seen(err)
