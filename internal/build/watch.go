@@ -10,8 +10,10 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
-// lookEvery is how often a running installation is looked at.
-const lookEvery = 5 * time.Second
+const (
+	lookEvery = 5 * time.Second  // how often a running installation is looked at
+	tellEvery = 30 * time.Second // how often its last line is logged, if it is a new one
+)
 
 // awaitInstaller waits until the installer reboots or powers off the guest. It ends the wait when the guest
 // stalls or takes too long, and refuses an installer that never ran the post-install script.
@@ -36,8 +38,9 @@ func (st *state) awaitInstaller(ctx context.Context) error {
 
 // watch waits for the guest's end while it looks for signs of life.
 func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
-	alive := time.Now()
+	alive, told := time.Now(), time.Now()
 	var last signs
+	var line string
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -52,10 +55,27 @@ func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
 		if now != last {
 			last, alive = now, time.Now()
 		}
+		if time.Since(told) >= tellEvery {
+			line, told = st.tell(ctx, line), time.Now()
+		}
 		if quiet := time.Since(alive); quiet > st.Timeouts.Stall {
 			return qemu.Exit{}, fmt.Errorf("the guest stalls: no disk write, no console output and no request for %s", quiet.Round(time.Second))
 		}
 	}
+}
+
+// tell logs the last line of the installer's console unless it has been told already, and returns it.
+func (st *state) tell(ctx context.Context, told string) string {
+	text, err := st.console()
+	if err != nil {
+		return told
+	}
+	lines := lastLines(text, 1)
+	if len(lines) == 0 || lines[0] == told {
+		return told
+	}
+	st.note(ctx, "install", "console", lines[0])
+	return lines[0]
 }
 
 // signs of life of a guest; any change is one.
