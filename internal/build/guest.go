@@ -84,11 +84,12 @@ func (st *state) running() bool {
 func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
 	up, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	vm := st.vm // the next step may have another before this goroutine has run
 	go func() {
 		select {
 		case <-up.Done():
-		case <-st.vm.Done():
-			exit, _ := st.vm.Wait(context.WithoutCancel(ctx))
+		case <-vm.Done():
+			exit, _ := vm.Wait(context.WithoutCancel(ctx))
 			cancel(&guestEndedError{exit})
 		}
 	}()
