@@ -29,7 +29,7 @@ func bootGuest(ctx context.Context, st *state) error {
 	if err := st.start(ctx, m); err != nil {
 		return err
 	}
-	if err := st.connect(ctx, st.identity); err != nil {
+	if err := st.connect(ctx); err != nil {
 		return err
 	}
 	return st.whileUp(ctx, func(ctx context.Context) error {
@@ -38,13 +38,13 @@ func bootGuest(ctx context.Context, st *state) error {
 }
 
 // connect waits for the guest's SSH server, with its host key pinned.
-func (st *state) connect(ctx context.Context, id provision.Identity) error {
+func (st *state) connect(ctx context.Context) error {
 	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH,
 		fmt.Errorf("no SSH connection within %s", st.Timeouts.SSH))
 	defer cancel()
 	return st.whileUp(limit, func(ctx context.Context) error {
 		var seen error
-		guest, err := provision.WaitSSH(ctx, st.Host.Dial, st.vm.SSHAddr(), id, "root", sshEvery, func(err error) {
+		guest, err := provision.WaitSSH(ctx, st.Host.Dial, st.vm.SSHAddr(), st.identity, "root", sshEvery, func(err error) {
 			if seen == nil || seen.Error() != err.Error() {
 				st.note(ctx, "ssh", "wait", err.Error())
 			}

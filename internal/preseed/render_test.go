@@ -28,7 +28,7 @@ func full() Values {
 		PartitioningMethod: "regular", PartitioningRecipe: "root", Tasksel: "standard, web-server",
 		Packages: []string{"curl", "git"}, AuthorizedKeysURL: "https://keys.example.test/ann",
 		Firmware: "uefi", Arch: host.ARM64, Disk: "/dev/vda",
-		InstallURL: "http://10.0.2.2:8080/token/install.sh", LogHost: "10.0.2.2", LogPort: "5514",
+		InstallURL: "http://10.0.2.2:8080/token/install.sh",
 	}
 }
 
@@ -167,7 +167,7 @@ func TestValuesHideSecrets(t *testing.T) {
 
 func TestWithoutSecretsIsTheSameForEveryBuild(t *testing.T) {
 	with, without := full(), full()
-	without.PasswordHash, without.HTTPProxy, without.InstallURL, without.LogHost, without.LogPort = "", "", "http://x/", "h", "1"
+	without.PasswordHash, without.HTTPProxy, without.InstallURL = "", "", "http://x/"
 	if a, b := fmt.Sprintf("%+v", plain(with.WithoutSecrets())), fmt.Sprintf("%+v", plain(without.WithoutSecrets())); a != b {
 		t.Errorf("what differs from build to build goes into the key:\n%s\n%s", a, b)
 	}

@@ -29,7 +29,6 @@ type Values struct {
 	Arch                       host.Arch
 	Disk                       string // the guest's disk, as "/dev/vda"
 	InstallURL                 string // where the guest fetches the post-install script, known once the server runs
-	LogHost, LogPort           string // UDP syslog for the installer's own log, "" for none
 }
 
 // freeText are the fields that may hold spaces and quotes. All others are single words, which templates put between
@@ -43,7 +42,7 @@ const locked = "!"
 // shown, and be part of a cache key. It is the same whether a password is set or not.
 func (v Values) WithoutSecrets() Values {
 	v.PasswordHash = locked
-	v.HTTPProxy, v.InstallURL, v.LogHost, v.LogPort = "", "", "", ""
+	v.HTTPProxy, v.InstallURL = "", ""
 	return v
 }
 
