@@ -112,21 +112,28 @@ stale_plan() {
 	[ "$status" = 2 ] || die "the plan was expected to show the image as stale (exit status 2, not $status)"
 }
 
-# next says where the image is and how to try it.
+# next says where everything is and what a person does with it.
 next() {
-	local image accel
+	local image accel disk=$dir/work/demo.qcow2
 	image=$(compgen -G "$PIM_DATA_DIR/cache/images/*.qcow2") || die "there is no image below $PIM_DATA_DIR"
 	accel=$(sed -n 's/^ *"accelerator": "\(.*\)",$/\1/p' "${image%.qcow2}.json")
+	(cd "$(dirname "$disk")" && sha256sum --check --quiet "$(basename "$disk").sha256") || die "the deployed file is not what was deployed"
 	cat <<-TEXT
 		The image:     $image
 		Its manifest:  ${image%.qcow2}.json
 		The build log: $(compgen -G "$PIM_DATA_DIR/builds/*/build.log" | tail -n 1)
+		Deployed to:   $disk (and .sha256)
 
-		The provider has booted it once on a throw-away overlay, and cloud-init reported no error. To boot it yourself, at
-		a login prompt on this terminal (Ctrl-A X ends it; nothing is written to the image):
+		The provider has booted the image once on a throw-away overlay, and cloud-init reported no error. What next:
 
-		  qemu-system-x86_64 -accel $accel -machine q35 -m 1024 -nographic -snapshot \\
-		    -drive file=$image,if=virtio -nic user,model=virtio-net-pci
+		  - Boot the deployed file, at a login prompt on this terminal (Ctrl-A X ends it; nothing is written to it):
+
+		      qemu-system-x86_64 -accel $accel -machine q35 -m 1024 -nographic -snapshot \\
+		        -drive file=$disk,if=virtio -nic user,model=virtio-net-pci
+
+		  - Give a machine made from it a name and your key: cloud-init reads them from whatever runs it. examples/libvirt
+		    does so for libvirt, examples/aws for AMIs, examples/proxmox for Proxmox VE, examples/utm for a Mac.
+		  - Edit $PIM_CONFIG_DIR/scripts.d/motd.sh and apply again: only the scripts run anew, and the file follows.
 
 		All of it is in $dir; the workspace is $dir/work.
 	TEXT

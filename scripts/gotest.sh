@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one kind of Go tests, with the runner's own closing line (DONE N tests …) last.
 #
-#   scripts/gotest.sh unit    every package, under the race detector
+#   scripts/gotest.sh unit    every package, under the race detector; S3 is a real server (versitygw)
 #   scripts/gotest.sh acc     the provider's acceptance tests, with OpenTofu and with a terraform on PATH
 #   scripts/gotest.sh e2e     real installations; takes most of an hour without hardware acceleration
 #
@@ -26,6 +26,8 @@ acc() {
 
 case $kind in
 unit)
+	PIM_VERSITYGW=$(scripts/tool.sh versitygw)
+	export PIM_VERSITYGW
 	exec "$gotestsum" --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
 	;;
 acc)
