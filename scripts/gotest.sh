@@ -26,7 +26,7 @@ acc() {
 
 case $kind in
 unit)
-	PIM_VERSITYGW=$(scripts/tool.sh versitygw)
+	PIM_VERSITYGW=${PIM_VERSITYGW:-$(scripts/tool.sh versitygw)}
 	export PIM_VERSITYGW
 	exec "$gotestsum" --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
 	;;

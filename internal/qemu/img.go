@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,18 +24,6 @@ func CreateDisk(ctx context.Context, h host.Host, file string, size int64) error
 func CreateOverlay(ctx context.Context, h host.Host, file, backing string) error {
 	err := img(ctx, h, nil, "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, file)
 	return made(h, "create the overlay", file, err)
-}
-
-// Compact writes a qcow2 and its backing files into one standalone, compressed qcow2. progress, when not nil, is
-// called with the percentage done. What a failed Compact has written is removed.
-func Compact(ctx context.Context, h host.Host, src, dst string, progress func(percent float64)) error {
-	args := []string{"convert", "-c", "-W", "-f", "qcow2", "-O", "qcow2"} // -W: several CPUs compress
-	var out io.Writer
-	if progress != nil {
-		args = append(args, "-p")
-		out = &progressWriter{report: progress}
-	}
-	return made(h, "compact the image into", dst, img(ctx, h, out, append(args, src, dst)...))
 }
 
 // made is the error of making a file, which is then removed: a file that is there is whole.
@@ -97,28 +84,4 @@ func img(ctx context.Context, h host.Host, out io.Writer, args ...string) error 
 		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
 	}
 	return err
-}
-
-// progressWriter takes what qemu-img -p prints: "    (12.34/100%)\r" time and again.
-type progressWriter struct {
-	report func(percent float64)
-	rest   []byte
-}
-
-var percentage = regexp.MustCompile(`\((\d+(?:\.\d+)?)/100%\)`)
-
-func (w *progressWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
-	for {
-		at := percentage.FindSubmatchIndex(w.rest)
-		if at == nil {
-			break
-		}
-		if percent, err := strconv.ParseFloat(string(w.rest[at[2]:at[3]]), 64); err == nil {
-			w.report(percent)
-		}
-		w.rest = w.rest[at[1]:]
-	}
-	w.rest = w.rest[max(0, len(w.rest)-32):] // a mark is shorter
-	return len(p), nil
 }

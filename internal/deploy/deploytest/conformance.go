@@ -77,7 +77,7 @@ func (b *bench) request(t *testing.T, content string) deploy.Request {
 		}
 		raw := filepath.Join(b.images, content+".raw")
 		must(t, os.WriteFile(raw, disk, 0o600))
-		must(t, qemu.Compact(t.Context(), h, raw, path, nil))
+		qemuImg(t, "convert", "-c", "-f", "raw", "-O", "qcow2", raw, path)
 	}
 	data, err := os.ReadFile(path)
 	must(t, err)
@@ -176,14 +176,17 @@ func (s *subject) clean(t *testing.T) {
 // serves wants a generation's disk to be the image, byte for byte.
 func (s *subject) serves(t *testing.T, r deploy.Result, image string) {
 	t.Helper()
+	qemuImg(t, "compare", "-f", "raw", "-F", "qcow2", s.Disk(t, r), image)
+}
+
+func qemuImg(t *testing.T, args ...string) {
+	t.Helper()
 	h := host.NewLocal()
 	img, err := qemu.FindImg(h)
 	must(t, err)
 	var out strings.Builder
-	if err := h.Run(t.Context(), host.Cmd{
-		Argv: []string{img, "compare", "-f", "raw", "-F", "qcow2", s.Disk(t, r), image}, Stdout: &out, Stderr: &out,
-	}); err != nil {
-		t.Errorf("the disk of %s is not the image: %v\n%s", r.ID, err, out.String())
+	if err := h.Run(t.Context(), host.Cmd{Argv: append([]string{img}, args...), Stdout: &out, Stderr: &out}); err != nil {
+		t.Errorf("qemu-img %s: %v\n%s", args[0], err, out.String())
 	}
 }
 
