@@ -47,8 +47,8 @@ func (f fingerprint) equal(o fingerprint) bool {
 // one tick of a coarse clock.
 const settled = 2 * time.Second
 
-// fileDigest is the SHA-256 of a file on the host as 64 hex digits, remembered below cacheDir.
-func (s *Store) fileDigest(ctx context.Context, name string) (string, error) {
+// FileDigest is the SHA-256 of a file on the host as 64 hex digits, remembered below cacheDir.
+func (s *Store) FileDigest(ctx context.Context, name string) (string, error) {
 	info, err := s.h.Stat(name)
 	if err != nil {
 		return "", err

@@ -20,6 +20,33 @@ var keyPrefix = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 // manifest but not the image: see Verify. Errors: fs.ErrNotExist when there is none; ErrCorrupt, as for Image; one
 // that names them all when several images have this key.
 func (s *Store) FindImage(ctx context.Context, key string) (*Image, error) {
+	found, err := s.findImages(ctx, key)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) > 1:
+		return nil, severalImages(found)
+	}
+	return found[0], nil
+}
+
+// FindContent is FindImage for a caller to whom the name does not matter: images of one key under several names have
+// the same content, and any that is not damaged will do. Several keys that begin with key are an error.
+func (s *Store) FindContent(ctx context.Context, key string) (*Image, error) {
+	found, err := s.findImages(ctx, key)
+	if len(found) == 0 {
+		return nil, err
+	}
+	for _, img := range found[1:] {
+		if img.Manifest.Key != found[0].Manifest.Key {
+			return nil, severalImages(found)
+		}
+	}
+	return found[0], nil
+}
+
+// findImages are the images of a key, at least one. With ErrCorrupt those that are not damaged are returned too.
+func (s *Store) findImages(ctx context.Context, key string) ([]*Image, error) {
 	if !keyPrefix.MatchString(key) {
 		return nil, errors.New("an image is found by its key: 64 hexadecimal digits, or the 12 at the end of its file's name")
 	}
@@ -29,6 +56,7 @@ func (s *Store) FindImage(ctx context.Context, key string) (*Image, error) {
 		return nil, fmt.Errorf("cannot list the stored images: %w", err)
 	}
 	var found []*Image
+	var damaged error
 	for _, info := range infos {
 		if !strings.HasSuffix(info.Name(), "-"+Short(key)+".json") {
 			continue
@@ -37,21 +65,24 @@ func (s *Store) FindImage(ctx context.Context, key string) (*Image, error) {
 		switch {
 		case err == nil:
 			found = append(found, img)
+		case errors.Is(err, ErrCorrupt):
+			damaged = errors.Join(damaged, err)
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
 	}
-	switch len(found) {
-	case 0:
+	if len(found) == 0 && damaged == nil {
 		return nil, fmt.Errorf("no image with this key is stored in %s: %w", dir, fs.ErrNotExist)
-	case 1:
-		return found[0], nil
 	}
+	return found, damaged
+}
+
+func severalImages(found []*Image) error {
 	names := make([]string, len(found))
 	for i, img := range found {
 		names[i] = ImageID(img.Manifest.Name, img.Manifest.Arch, img.Manifest.Key)
 	}
-	return nil, fmt.Errorf("several images have this key: %s", strings.Join(names, ", "))
+	return fmt.Errorf("several images have this key: %s", strings.Join(names, ", "))
 }
 
 // described is the image that a manifest describes. Errors: those of Image; fs.ErrNotExist also when the manifest is

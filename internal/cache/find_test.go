@@ -71,10 +71,49 @@ func TestFindImageOfTwoNames(t *testing.T) {
 			t.Errorf("%v does not name %s", err, id)
 		}
 	}
+	if found, err := s.FindContent(t.Context(), testKey); err != nil || found.Manifest.Key != testKey {
+		t.Errorf("got %+v, %v; either would do", found, err)
+	}
 	if err := os.Remove(img.Path); err != nil { // its manifest alone is nothing
 		t.Fatal(err)
 	}
 	if found, err := s.FindImage(t.Context(), testKey); err != nil || found.Manifest.Name != "dev" {
+		t.Errorf("got %+v, %v", found, err)
+	}
+}
+
+func TestFindContentIsNotDamaged(t *testing.T) {
+	s, img := published(t)
+	m := testManifest()
+	m.Name = "other"
+	if _, err := s.PublishImage(t.Context(), put(t, s.TempPath(testKey, "x"), content), m); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(img.Path, 3); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.FindContent(t.Context(), Short(testKey)); err != nil || found.Manifest.Name != "other" {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	if _, err := s.FindImage(t.Context(), testKey); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFindContentOfTwoKeys(t *testing.T) {
+	s, _ := published(t)
+	m := testManifest()
+	m.Name, m.Key = "other", testKey[:12]+otherKey[12:]
+	if _, err := s.PublishImage(t.Context(), put(t, s.TempPath(m.Key, "x"), content), m); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.FindContent(t.Context(), testKey[:12]); err == nil {
+		t.Errorf("got %+v", found)
+	}
+	if found, err := s.FindContent(t.Context(), testKey); err != nil || found.Manifest.Name != "dev" {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	if found, err := s.FindContent(t.Context(), otherKey); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %+v, %v", found, err)
 	}
 }

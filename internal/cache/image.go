@@ -83,7 +83,7 @@ func (s *Store) Verify(ctx context.Context, img *Image) error {
 	if info.Size() == img.Manifest.SizeBytes && info.ModTime().Equal(img.Manifest.ModifiedAt) {
 		return nil
 	}
-	sum, err := s.fileDigest(ctx, img.Path)
+	sum, err := s.FileDigest(ctx, img.Path)
 	if err != nil {
 		return fmt.Errorf("cannot verify an image: %w", err)
 	}

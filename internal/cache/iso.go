@@ -71,7 +71,7 @@ func (s *Store) isoDigest(ctx context.Context, iso ISO) (string, error) {
 		}
 		return sum, nil
 	case local:
-		return s.fileDigest(ctx, file)
+		return s.FileDigest(ctx, file)
 	default:
 		return "", fmt.Errorf("%w: set its sha256 or the URL of a SHA256SUMS file", ErrNoChecksum)
 	}
@@ -100,7 +100,7 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 		return "", err
 	}
 	if local {
-		got, err := s.fileDigest(ctx, file)
+		got, err := s.FileDigest(ctx, file)
 		if err == nil && got != want {
 			err = &ChecksumError{Want: want, Got: got, URL: file}
 		}
@@ -117,7 +117,7 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 		return "", err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process in any case
-	switch got, err := s.fileDigest(ctx, file); {
+	switch got, err := s.FileDigest(ctx, file); {
 	case err == nil && got == want:
 		return file, nil
 	case err == nil:

@@ -13,8 +13,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// registry.yml lists what was built, for people and other tools (ADR-001, "Image Tagging and Registry"). Nothing
-// here reads it back: the store itself is the truth. We edit the document in place, so that the deployments, the
+// registry.yml lists what was built and where it was deployed, for people and other tools (ADR-001, "Image Tagging and
+// Registry"). Nothing relies on it: the store and the states are the truth. We edit the document in place, so that the
 // keys we do not know and the comments of others stay.
 
 func (s *Store) registryPath() string { return path.Join(s.dataDir, "registry.yml") }
@@ -123,6 +123,8 @@ func mapping(m *yaml.Node, key string) (*yaml.Node, error) {
 		*v = yaml.Node{Kind: yaml.MappingNode}
 	case v.Kind != yaml.MappingNode:
 		return nil, fmt.Errorf("line %d: %q: expected a mapping", v.Line, key)
+	case len(v.Content) == 0:
+		v.Style = 0 // "{}" is no reason to write all that follows in one line
 	}
 	return v, nil
 }

@@ -78,7 +78,7 @@ func TestRead(t *testing.T) {
 		"compressed":     {"-c", "-O", "qcow2"},
 		"plain":          {"-O", "qcow2"},
 		"version 2":      {"-c", "-O", "qcow2", "-o", "compat=0.10"},
-		"small clusters": {"-c", "-O", "qcow2", "-o", "cluster_size=512"},
+		"small clusters": {"-c", "-O", "qcow2", "-o", "cluster_size=4k"},
 		"large clusters": {"-c", "-O", "qcow2", "-o", "cluster_size=2M"},
 		"allocated":      {"-O", "qcow2", "-o", "preallocation=full"},
 		"raw":            {"-O", "raw"},

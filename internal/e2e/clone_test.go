@@ -36,9 +36,15 @@ runcmd:
 power_state: {mode: poweroff, timeout: 60}
 `
 
-// bootClone boots a clone of an image with a NoCloud seed, as a person would on the command line, and returns what it
-// said about itself. The image is not written to.
-func bootClone(t *testing.T, image string) map[string][]string {
+// clone is a machine made from an image.
+type clone struct {
+	image, format string
+	device        []string // QEMU's arguments for the disk and its controller; the drive is called "disk"
+}
+
+// boot boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said about
+// itself. The image is not written to.
+func (c clone) boot(t *testing.T) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
 	seed, err := media.Seed(map[string][]byte{
@@ -48,12 +54,15 @@ func bootClone(t *testing.T, image string) map[string][]string {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))
 	console := filepath.Join(dir, "console.log")
-	qemu := exec.CommandContext(t.Context(), "timeout", strconv.Itoa(int(cloneTime.Seconds())), "qemu-system-x86_64",
+	args := append([]string{
+		strconv.Itoa(int(cloneTime.Seconds())), "qemu-system-x86_64",
 		"-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "1024", "-smp", "2", "-display", "none", "-snapshot",
 		"-smbios", "type=11,value=io.systemd.credential:sysctl.extra=kernel.randomize_va_space=0", // faster under emulation
-		"-drive", "if=virtio,format=qcow2,file="+image,
-		"-drive", "if=virtio,format=raw,readonly=on,file="+filepath.Join(dir, "seed.iso"),
-		"-nic", "user,model=virtio-net-pci", "-serial", "file:"+console)
+		"-drive", "if=none,id=disk,format=" + c.format + ",file=" + c.image,
+		"-cdrom", filepath.Join(dir, "seed.iso"),
+		"-nic", "user,model=virtio-net-pci", "-serial", "file:" + console,
+	}, c.device...)
+	qemu := exec.CommandContext(t.Context(), "timeout", args...)
 	out, err := qemu.CombinedOutput()
 	text, readErr := os.ReadFile(console)
 	must(t, readErr)

@@ -28,6 +28,7 @@ func TestImage(t *testing.T) {
 		{"Build", buildImage},
 		{"SecondApplyDoesNothing", secondApply},
 		{"Clone", cloneOfImage},
+		{"Deploy", deployImage},
 		{"EditedScript", editedScript},
 		{"Destroy", destroyImage},
 		{"InterruptedScript", interruptedScript},
@@ -84,7 +85,7 @@ func secondApply(t *testing.T, w *workspace) {
 // cloneOfImage proves inside a booted clone that the scripts ran, that nothing of the build is left, and that the
 // clone has an identity other than the one of the build's own verification boot.
 func cloneOfImage(t *testing.T, w *workspace) {
-	said := bootClone(t, w.value(t, "path"))
+	said := clone{w.value(t, "path"), "qcow2", []string{"-device", "virtio-blk-pci,drive=disk"}}.boot(t)
 	for name, want := range map[string]string{
 		"hostname": "clone-1", "motd": "Made with pim from the profile demo for x86_64.", "apt": "", "authorized": "0",
 	} {

@@ -105,10 +105,13 @@ type workspace struct {
 	vars []string
 }
 
-func (b *bench) workspace(t *testing.T) *workspace {
+func (b *bench) workspace(t *testing.T) *workspace { return b.workspaceOf(t, "testdata/main.tf") }
+
+// workspaceOf is a working directory with a configuration.
+func (b *bench) workspaceOf(t *testing.T, config string) *workspace {
 	t.Helper()
 	w := &workspace{bench: b, dir: t.TempDir()}
-	main, err := os.ReadFile("testdata/main.tf")
+	main, err := os.ReadFile(config)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(w.dir, "main.tf"), main, 0o644))
 	return w

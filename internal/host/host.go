@@ -82,6 +82,21 @@ type Listener interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
 
+// loopbackOnly refuses to listen on anything else.
+func loopbackOnly(network, address string) error {
+	if network != "tcp" {
+		return net.UnknownNetworkError(network)
+	}
+	name, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %q: %w", address, err)
+	}
+	if ip := net.ParseIP(name); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("cannot listen on %q: not a loopback address", address)
+	}
+	return nil
+}
+
 // File is an open file on the host.
 type File interface {
 	io.Reader

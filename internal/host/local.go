@@ -4,7 +4,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"runtime"
 )
@@ -50,15 +49,8 @@ func (*Local) Dial(ctx context.Context, network, address string) (net.Conn, erro
 // Listen listens on a loopback "tcp" address. Any other is refused, so that nothing a build serves can be
 // reached from the network by mistake.
 func (*Local) Listen(ctx context.Context, network, address string) (net.Listener, error) {
-	if network != "tcp" {
-		return nil, net.UnknownNetworkError(network)
-	}
-	name, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", address, err)
-	}
-	if ip := net.ParseIP(name); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("cannot listen on %q: not a loopback address", address)
+	if err := loopbackOnly(network, address); err != nil {
+		return nil, err
 	}
 	var lc net.ListenConfig
 	return lc.Listen(ctx, network, address)

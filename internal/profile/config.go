@@ -18,11 +18,10 @@ type Options struct {
 	WorkDir    string // what a script's path is relative to, "" for the process's working directory
 }
 
-// Config is everything the directories say, checked as far as it can be without a request. It does not change, and
-// is safe for concurrent use; scripts and templates are read when a profile is resolved.
+// Config is everything the directories say but for targets.d (see LoadTargets), checked as far as it can be without a
+// request. It does not change, and is safe for concurrent use; scripts and templates are read when a profile is resolved.
 type Config struct {
 	Settings Settings
-	Targets  map[string]*yaml.Node // targets.d, entries as written
 
 	workDir  string
 	files    map[string]file
@@ -42,10 +41,10 @@ const (
 // the project hides the user's entry of the same name wherever it stands; twice in one directory it is an error. The
 // embedded default profile cannot be hidden: it is what everything is merged on top of.
 func Load(o Options) (*Config, error) {
-	files, errs := findFiles(o)
+	files, errs := findFiles(o, "installs.d", "isos.d", "preseeds.d", "profiles.d", "scripts.d")
 	c := &Config{
 		workDir: o.WorkDir, files: files,
-		Targets: map[string]*yaml.Node{}, profiles: map[string]layer{}, isos: map[string]isoEntry{},
+		profiles: map[string]layer{}, isos: map[string]isoEntry{},
 	}
 	c.base = builtIn(&errs)
 	c.base.put(c.loadSettings(&errs))
@@ -57,10 +56,6 @@ func Load(o Options) (*Config, error) {
 	})
 	entries(files, "isos.d", &errs, func(d *decoder, name string, n *yaml.Node) {
 		c.isos[name] = decodeISO(d, name, n)
-	})
-	entries(files, "targets.d", &errs, func(d *decoder, name string, n *yaml.Node) {
-		d.pairs(n, "", func(*yaml.Node, *yaml.Node) {})
-		c.Targets[name] = n
 	})
 	c.base.put(c.profiles[defaultProfile])
 	delete(c.profiles, defaultProfile)

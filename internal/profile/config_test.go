@@ -203,10 +203,6 @@ func TestLoadFaults(t *testing.T) {
 			"pim.yml", "build:\n  remotes:\n    pve: {user: root}\n",
 			`pim.yml:3:5: build.remotes.pve: has no host (add host: the machine's name or address)`,
 		},
-		"target that is no map": {
-			"targets.d/a.yml", "pve: yes\n",
-			`targets.d/a.yml:1:6: pve: must be a map of fields, not "yes"`,
-		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +301,7 @@ build:
   builders: {arm64: local, x86_64: pve}
   remotes:
     pve: {type: ssh, host: pve.example.test, user: root}
-`, "targets.d/pve.yml": "pve: {type: proxmox}\n"})
+`})
 	c, err := profile.Load(profile.Options{ConfigDir: dir})
 	if err != nil {
 		t.Fatal(err)
@@ -324,9 +320,6 @@ build:
 	}
 	if s.Serve != (profile.Serve{Profile: "dev", Port: 8080}) || s.SSHUser != "root" || s.SSHPort != 2222 {
 		t.Errorf("settings %+v", s)
-	}
-	if c.Targets["pve"] == nil {
-		t.Error("no target")
 	}
 	res := resolve(t, c, profile.Request{})
 	if res.DiskSize != 30<<30 || res.Memory != 4096 || res.CPUs != 4 || res.SSHTimeout.Minutes() != 30 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -45,26 +44,27 @@ var directories = map[string][]string{
 
 const settingsFile = "pim.yml"
 
-// findFiles lists the configuration's files: the embedded ones, hidden by the user's, hidden by the project's.
-func findFiles(o Options) (map[string]file, Errors) {
+// findFiles lists pim.yml and the files of some directories: the embedded ones, hidden by the user's, hidden by the
+// project's.
+func findFiles(o Options, dirs ...string) (map[string]file, Errors) {
 	embedded, err := fs.Sub(defaults, "defaults")
 	if err != nil {
 		panic(err) // the directive above is wrong
 	}
 	found := map[string]file{}
 	var errs Errors
-	errs = append(errs, scan(found, 0, embedded, func(name string) string { return "embedded:" + name })...)
+	errs = append(errs, scan(found, 0, embedded, dirs, func(name string) string { return "embedded:" + name })...)
 	for i, dir := range []string{o.ConfigDir, o.ProjectDir} {
 		if dir == "" {
 			continue
 		}
 		show := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
-		errs = append(errs, scan(found, i+1, os.DirFS(dir), show)...)
+		errs = append(errs, scan(found, i+1, os.DirFS(dir), dirs, show)...)
 	}
 	return found, errs
 }
 
-func scan(found map[string]file, tree int, fsys fs.FS, show func(string) string) Errors {
+func scan(found map[string]file, tree int, fsys fs.FS, dirs []string, show func(string) string) Errors {
 	var errs Errors
 	add := func(name string) {
 		switch info, err := fs.Stat(fsys, name); {
@@ -76,7 +76,7 @@ func scan(found map[string]file, tree int, fsys fs.FS, show func(string) string)
 		}
 	}
 	add(settingsFile)
-	for _, dir := range slices.Sorted(maps.Keys(directories)) {
+	for _, dir := range dirs {
 		entries, err := fs.ReadDir(fsys, dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, &Error{File: show(dir), Msg: "cannot read the directory", Err: cause(err)})

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"gopkg.in/yaml.v3"
+
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
@@ -19,7 +21,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		for _, name := range []string{"pim.yml", "profiles.d/a.yml", "isos.d/a.yml", "targets.d/a.yml", "preseeds.d/a.cfg.tmpl"} {
+		for _, name := range []string{"pim.yml", "profiles.d/a.yml", "isos.d/a.yml", "preseeds.d/a.cfg.tmpl"} {
 			dir := write(t, map[string]string{name: body})
 			c, err := profile.Load(profile.Options{ConfigDir: dir})
 			if err == nil {
@@ -27,15 +29,38 @@ func FuzzLoad(f *testing.F) {
 					_, err = c.Resolve(profile.Request{Name: p, Arch: host.ARM64, ISO: someISO})
 				}
 			}
-			var es profile.Errors
-			if err != nil && !errors.As(err, &es) {
-				t.Fatalf("%T: %v", err, err)
-			}
-			for _, e := range es {
-				if e.Msg == "" || e.File == "" && e.Field == "" {
-					t.Errorf("%#v says neither what nor where", e)
-				}
+			saysWhere(t, err)
+		}
+	})
+}
+
+// FuzzLoadTargets: whatever stands in targets.d, what is taken from it can be encoded again.
+func FuzzLoadTargets(f *testing.F) {
+	for _, seed := range []string{
+		"", "a:", "a: {type: file, path: /x}", "a: {type: aws, x: &x [1, 01], y: *x, z: {<<: *x}}", "a: &x {type: *x}", "a: {type: u, t: !!binary x}",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		all, err := profile.LoadTargets(profile.Options{ConfigDir: write(t, map[string]string{"targets.d/a.yml": body})})
+		saysWhere(t, err)
+		for _, target := range all {
+			if _, err := yaml.Marshal(target.Fields); err != nil {
+				t.Error(err)
 			}
 		}
 	})
+}
+
+func saysWhere(t *testing.T, err error) {
+	t.Helper()
+	var es profile.Errors
+	if err != nil && !errors.As(err, &es) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	for _, e := range es {
+		if e.Msg == "" || e.File == "" && e.Field == "" {
+			t.Errorf("%#v says neither what nor where", e)
+		}
+	}
 }

@@ -41,6 +41,7 @@ func (r *imageResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	}
 	d := decide(storedIn(state), got.digests)
 	plan.apply(d, &config, state, got)
+	r.rt.announce(d.key, got.spec)
 	if d.build && d.key != "" {
 		plan.LogPath = types.StringValue(r.rt.logPath(d.key)) // for whoever wants to watch the build
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
@@ -27,6 +28,7 @@ type pimProvider struct {
 	env     environment
 	host    host.Host
 	builder func(h host.Host, s *cache.Store) imageBuilder
+	kinds   kinds
 	work    *Work
 }
 
@@ -39,7 +41,7 @@ func WithWork(w *Work) Option { return func(p *pimProvider) { p.work = w } }
 // New returns a constructor of the provider. version is the provider's own, for manifests.
 func New(version string, options ...Option) func() provider.Provider {
 	return func() provider.Provider {
-		p := &pimProvider{version: version, env: systemEnvironment(), host: host.NewLocal()}
+		p := &pimProvider{version: version, env: systemEnvironment(), host: host.NewLocal(), kinds: targetKinds(deploy.Pace{})}
 		p.builder = func(h host.Host, s *cache.Store) imageBuilder { return newBuilder(h, s, version) }
 		for _, o := range options {
 			o(p)
@@ -63,6 +65,7 @@ type providerModel struct {
 	DataDir    types.String `tfsdk:"data_dir"`
 	CacheDir   types.String `tfsdk:"cache_dir"`
 	HTTPProxy  types.String `tfsdk:"http_proxy"`
+	Proxmox    types.Object `tfsdk:"proxmox"`
 }
 
 func (p *pimProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
@@ -93,6 +96,7 @@ func (p *pimProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "HTTP proxy that guests use during a build, as the guest sees it; it overrides the profile's. " +
 					"Neither the image nor its key keeps it. Environment variable `" + envHTTPProxy + "`.",
 			},
+			"proxmox": clusterAttribute(),
 		},
 	}
 }
@@ -114,6 +118,8 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	project := resolve(projectDir, m.ProjectDir)
 	data := resolve(dataDir, m.DataDir)
 	downloads := resolve(cacheDir, m.CacheDir)
+	lenders, diags := p.env.lenders(m.Proxmox)
+	resp.Diagnostics.Append(diags...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
@@ -126,6 +132,8 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		host:       p.host,
 		store:      store,
 		builder:    p.builder(p.host, store),
+		kinds:      p.kinds,
+		lenders:    lenders,
 		work:       p.work,
 		env:        p.env,
 		configDir:  config,
@@ -154,9 +162,9 @@ func (p *pimProvider) directory(d directory, v types.String) (string, diag.Diagn
 }
 
 func (p *pimProvider) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{newImageResource}
+	return []func() resource.Resource{newImageResource, newDeploymentResource}
 }
 
 func (p *pimProvider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{newProfileDataSource}
+	return []func() datasource.DataSource{newImagesDataSource, newProfileDataSource}
 }

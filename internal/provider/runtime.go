@@ -25,12 +25,15 @@ type runtime struct {
 	host       host.Host
 	store      *cache.Store
 	builder    imageBuilder
+	kinds      kinds
+	lenders    []map[string]any // what is said about a Proxmox cluster outside of a target, first come, first served
 	work       *Work
 	env        environment
 	configDir  string
 	projectDir string
 	httpProxy  string    // overrides the profile's, "" for none
 	unused     sync.Once // the warning about settings of pim.yml that nothing acts on
+	announced  sync.Map  // key → deploy.Image: what plans in this process will have built
 }
 
 // fromProvider takes the runtime that Configure was given. It is nil while the provider is not configured, as in a

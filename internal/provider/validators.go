@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 )
 
 // positiveDuration accepts what time.ParseDuration does, above zero.
@@ -72,4 +74,22 @@ func (m isoModel) fault() string {
 		return "checksum_url and filename are for an ISO with a url."
 	}
 	return ""
+}
+
+// deploymentName accepts what can name a deployment.
+type deploymentName struct{}
+
+func (deploymentName) Description(context.Context) string {
+	return "letters, digits, '.', '-' and '_', beginning with a letter or digit"
+}
+
+func (v deploymentName) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (deploymentName) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if err := cache.CheckName(req.ConfigValue.ValueString()); err != nil {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid name", sentence(err.Error()))
+	}
 }

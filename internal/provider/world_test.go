@@ -13,16 +13,27 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("TF_CLI_CONFIG_FILE") == "" { // a developer's own settings must not reach a test
-		if err := os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull); err != nil {
-			panic(err)
-		}
+		setenv("TF_CLI_CONFIG_FILE", os.DevNull)
+	}
+	for name, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": awstest.AccessKey, "AWS_SECRET_ACCESS_KEY": awstest.SecretKey, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": "",
+	} {
+		setenv(name, v)
 	}
 	m.Run()
+}
+
+func setenv(name, v string) {
+	if err := os.Setenv(name, v); err != nil {
+		panic(err)
+	}
 }
 
 // world is what an acceptance test acts in: the folders of a user, and a machine that builds images in no time.
@@ -31,6 +42,9 @@ type world struct {
 	config, project, data, downloads string
 	builds                           *fakeBuilds
 	host                             *fakeHost
+	cluster                          *fakeCluster // stands for every Proxmox cluster, unless kinds says otherwise
+	kinds                            kinds
+	env                              map[string]string // the environment's variables
 }
 
 const profilePassword = "from-the-profile"
@@ -42,8 +56,10 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, config: filepath.Join(dir, "config"), project: filepath.Join(dir, "project"), data: filepath.Join(dir, "data"),
 		downloads: filepath.Join(dir, "cache"), builds: &fakeBuilds{},
-		host: &fakeHost{Host: host.NewLocal(), arch: host.X86_64},
+		host:    &fakeHost{Host: host.NewLocal(), arch: host.X86_64},
+		cluster: &fakeCluster{}, env: map[string]string{},
 	}
+	w.kinds = w.cluster.kinds()
 	w.write("isos.d/tiny.yml", `
 tiny:
   url: https://example.test/tiny.iso
@@ -100,7 +116,7 @@ provider "pim" {
 func (w *world) providers() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
 		"pim": func() (tfprotov6.ProviderServer, error) {
-			p := New("test", withHost(w.host), withBuilder(func(_ host.Host, s *cache.Store) imageBuilder {
+			p := New("test", withHost(w.host), withEnvironment(w.environment()), withKinds(w.kinds), withBuilder(func(_ host.Host, s *cache.Store) imageBuilder {
 				return &fakeBuilder{fakeBuilds: w.builds, store: s}
 			}))
 			return providerserver.NewProtocol6WithError(p())()
@@ -110,8 +126,16 @@ func (w *world) providers() map[string]func() (tfprotov6.ProviderServer, error) 
 
 func withHost(h host.Host) Option { return func(p *pimProvider) { p.host = h } }
 
+func withEnvironment(e environment) Option { return func(p *pimProvider) { p.env = e } }
+
+func withKinds(ks kinds) Option { return func(p *pimProvider) { p.kinds = ks } }
+
 func withBuilder(b func(host.Host, *cache.Store) imageBuilder) Option {
 	return func(p *pimProvider) { p.builder = b }
+}
+
+func (w *world) environment() environment {
+	return environment{getenv: func(name string) string { return w.env[name] }, home: os.UserHomeDir}
 }
 
 // stored are the files of images in the store: a qcow2 and a manifest each.
@@ -145,7 +169,7 @@ func (w *world) runtime() *runtime {
 	store := cache.NewStore(w.host, w.data, w.downloads)
 	return &runtime{
 		host: w.host, store: store, builder: &fakeBuilder{fakeBuilds: w.builds, store: store}, work: NewWork(context.Background()),
-		env:       systemEnvironment(),
+		env: w.environment(), kinds: w.kinds,
 		configDir: w.config, projectDir: w.project,
 	}
 }

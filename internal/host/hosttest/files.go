@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -30,6 +31,8 @@ func files(t *testing.T, newHost func(t *testing.T) host.Host) {
 		expectNames(t, dir, "b")
 	})
 	t.Run("whole files", func(t *testing.T) { wholeFiles(t, newHost(t)) })
+	t.Run("modes", func(t *testing.T) { modes(t, newHost(t)) })
+	t.Run("copy", func(t *testing.T) { copies(t, newHost(t)) })
 	t.Run("free space", func(t *testing.T) {
 		if n, err := newHost(t).Free(t.TempDir()); err != nil || n == 0 {
 			t.Errorf("got %d, %v", n, err)
@@ -114,6 +117,86 @@ func directories(t *testing.T, h host.Host) {
 	}
 	expectNames(t, dir)
 }
+
+// modes tests that new files and folders have the mode they were asked for, without what the umask takes.
+func modes(t *testing.T, h host.Host) {
+	dir := t.TempDir()
+	for _, perm := range []fs.FileMode{0o600, 0o640, 0o755, 0o700} {
+		file, folder := filepath.Join(dir, "f"+perm.String()), filepath.Join(dir, "d"+perm.String())
+		f, err := h.OpenFile(file, os.O_WRONLY|os.O_CREATE, perm)
+		if err == nil {
+			err = f.Close()
+		}
+		if err = errors.Join(err, h.MkdirAll(filepath.Join(folder, "deep"), perm|0o700)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{file, folder, filepath.Join(folder, "deep")} {
+			info, err := os.Stat(name)
+			want := perm
+			if err == nil && info.IsDir() {
+				want |= 0o700
+			}
+			if err != nil || info.Mode().Perm()&^want != 0 || info.Mode().Perm()&0o700 != want&0o700 {
+				t.Errorf("%s: got %v, %v", name, info.Mode(), err)
+			}
+		}
+		f, err = h.OpenFile(file, os.O_WRONLY|os.O_CREATE, perm^0o111) // it is there, and keeps its mode
+		if err == nil {
+			err = f.Close()
+		}
+		if info, e := h.Stat(file); err != nil || e != nil || info.Mode().Perm()&0o100 != perm&0o100 {
+			t.Errorf("opened again: got %v, %v", err, e)
+		}
+	}
+}
+
+// copies tests io.Copy from and to files, from where they stand, with more than fits into one packet of anything.
+func copies(t *testing.T, h host.Host) {
+	data := make([]byte, 5<<20+3)
+	for i := range data {
+		data[i] = byte(i >> 8 * i)
+	}
+	name := filepath.Join(t.TempDir(), "f")
+	f, err := h.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.WriteString(f, "begin"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(f, io.MultiReader(bytes.NewReader(data[:9]), bytes.NewReader(data[9:]))); err != nil || n != int64(len(data)) {
+		t.Fatalf("wrote %d, %v", n, err)
+	}
+	if at, err := f.Seek(5, io.SeekStart); err != nil || at != 5 {
+		t.Fatalf("at %d, %v", at, err)
+	}
+	var got bytes.Buffer
+	if n, err := io.Copy(&got, f); err != nil || n != int64(len(data)) || !bytes.Equal(got.Bytes(), data) {
+		t.Errorf("read %d, %v; want what was written", n, err)
+	}
+	if at, err := f.Seek(0, io.SeekCurrent); err != nil || at != int64(len(data))+5 {
+		t.Errorf("it stands at %d, %v", at, err)
+	}
+	part := make([]byte, 1<<20)
+	if n, err := f.ReadAt(part, 5+77); err != nil || !bytes.Equal(part[:n], data[77:77+len(part)]) {
+		t.Errorf("ReadAt: %d, %v", n, err)
+	}
+	wrong := errors.New("no more")
+	_, _ = f.Seek(0, io.SeekStart)
+	if _, err := io.Copy(failing{wrong}, f); !errors.Is(err, wrong) {
+		t.Errorf("copying to a writer that fails: got %v", err)
+	}
+	if _, err := io.Copy(f, io.MultiReader(bytes.NewReader(data[:99]), failing{wrong})); !errors.Is(err, wrong) {
+		t.Errorf("copying from a reader that fails: got %v", err)
+	}
+}
+
+// failing is a reader and a writer that fails.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error)  { return 0, f.err }
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
 
 func fileErrors(t *testing.T, h host.Host) {
 	dir := t.TempDir()

@@ -1,11 +1,14 @@
 package hosttest
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
@@ -52,6 +55,71 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		}
 		if err := receive(t, "end of Accept", result); err == nil {
 			t.Error("Accept returned a connection")
+		}
+	})
+	t.Run("deadlines", func(t *testing.T) {
+		near, far := connected(t, newHost(t))
+		b := make([]byte, 5)
+		for range 2 { // in the future, and then in the past
+			if err := near.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := near.Read(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("Read: got %d, %v; want a passed deadline", n, err)
+			}
+		}
+		result := make(chan error, 1)
+		if err := near.SetReadDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, err := near.Read(b); result <- err }()
+		if err := near.SetDeadline(time.Now().Add(time.Millisecond)); err != nil { // while it waits
+			t.Fatal(err)
+		}
+		if err := receive(t, "end of Read", result); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Read under way: got %v, want a passed deadline", err)
+		}
+		if err := near.SetDeadline(time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(far, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(near, b); err != nil || string(b) != "hello" {
+			t.Errorf("after the deadlines: got %q, %v", b, err)
+		}
+		if err := near.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		for buf := make([]byte, 1<<20); err == nil; {
+			_, err = near.Write(buf) // until nothing more fits in between
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Write: got %v, want a passed deadline", err)
+		}
+	})
+	t.Run("closing ends Read", func(t *testing.T) {
+		near, _ := connected(t, newHost(t))
+		result := make(chan error, 1)
+		go func() { _, err := near.Read(make([]byte, 1)); result <- err }()
+		if err := near.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := receive(t, "end of Read", result); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want net.ErrClosed", err)
+		}
+	})
+	t.Run("much in both directions", func(t *testing.T) {
+		near, far := connected(t, newHost(t))
+		data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+		go func() {
+			_, _ = io.Copy(far, io.LimitReader(far, int64(len(data))))
+			_ = far.Close()
+		}()
+		go near.Write(data) //nolint:errcheck // shows in what comes back
+		if got, err := io.ReadAll(near); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("got %d bytes, %v; want %d and the end", len(got), err, len(data))
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -102,4 +170,25 @@ func testEcho(t *testing.T, ln net.Listener, d host.Dialer, network, address str
 	if s := receive(t, "echo", got); s != "hello" {
 		t.Errorf("got %q", s)
 	}
+}
+
+// connected returns a connection that the host dialled, and its other end.
+func connected(t *testing.T, h host.Host) (near, far net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if near, err = h.Dial(bounded(t), "tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = near.Close()
+		_ = far.Close()
+	})
+	return near, far
 }

@@ -1,0 +1,163 @@
+package ami_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+// planned is a request for an image that is not built yet.
+func planned(name string) deploy.Request {
+	return deploy.Request{Name: name, Image: deploy.Image{Name: name, Key: strings.Repeat("0", 64), Arch: host.X86_64}}
+}
+
+// find is the problem with that field and something in its text, nil for none.
+func find(problems []deploy.Problem, field, text string) *deploy.Problem {
+	i := slices.IndexFunc(problems, func(p deploy.Problem) bool { return p.Field == field && strings.Contains(p.String(), text) })
+	if i < 0 {
+		return nil
+	}
+	return &problems[i]
+}
+
+func TestCheckFinds(t *testing.T) {
+	t.Parallel()
+	role := map[string]any{"role_arn": awstest.RoleARN}
+	tests := map[string]struct {
+		o           awstest.Options
+		change      map[string]any
+		deny        string
+		request     func(*deploy.Request)
+		field, text string // of the problem, none for ""
+	}{
+		"nothing":           {},
+		"nothing elsewhere": {change: map[string]any{"regions": []string{other, third}}},
+		"a short name":      {request: func(r *deploy.Request) { r.Name = "web:1" }, text: "Not a name"},
+		"a long name":       {request: func(r *deploy.Request) { r.Name = strings.Repeat("x", 115) }, text: "Not a name"},
+		"a large disk":      {request: func(r *deploy.Request) { r.Image.VirtualBytes = 64<<40 + 1 }, text: "too large"},
+		"boot mode of arm64": {
+			change: map[string]any{"boot_mode": "legacy-bios"}, request: func(r *deploy.Request) { r.Image.Arch = host.ARM64 },
+			field: "boot_mode", text: "arm64",
+		},
+		"no registering":    {deny: "RegisterImage", text: "ec2:RegisterImage"},
+		"no deleting":       {deny: "DeleteSnapshot", text: "ec2:DeleteSnapshot"},
+		"no copying":        {deny: "CopyImage", change: map[string]any{"regions": []string{other}}, text: "ec2:CopyImage"},
+		"no copies":         {deny: "CopyImage"},
+		"region not opted":  {change: map[string]any{"regions": []string{"ap-east-1"}}, field: "regions", text: "enable-region"},
+		"region unheard of": {change: map[string]any{"regions": []string{"mars-north-1"}}, field: "regions", text: "mars-north-1"},
+		"role":              {change: map[string]any{"assume_role": role}},
+		"external id":       {o: awstest.Options{ExternalID: "x"}, change: map[string]any{"assume_role": role}, field: "assume_role", text: "external_id"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := awstest.New(t, test.o)
+			server.Deny(test.deny)
+			r := planned("web")
+			if test.request != nil {
+				test.request(&r)
+			}
+			problems, err := open(t, settings(t, server, test.change), ami.Options{}).Check(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.text == "" && len(problems) > 0 {
+				t.Errorf("found %v", problems)
+			}
+			if test.text != "" && (find(problems, test.field, test.text) == nil || len(problems) != 1) {
+				t.Errorf("found %v, want one of %q with %q", problems, test.field, test.text)
+			}
+			empty(t, server)
+		})
+	}
+}
+
+// A role is assumed with the credentials found, for all that follows.
+func TestAssumeRole(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{ExternalID: "secret"})
+	target := open(t, settings(t, server, map[string]any{
+		"assume_role": map[string]any{"role_arn": awstest.RoleARN, "external_id": "secret"},
+	}), ami.Options{})
+	mustDeploy(t, target, some().request(t, "web"))
+	if server.Stats("AssumeRole").Requests != 1 {
+		t.Errorf("requests: %q", server.Requests())
+	}
+}
+
+// Not parallel: credentials come from the environment.
+func TestCheckCredentials(t *testing.T) {
+	server := awstest.New(t, awstest.Options{})
+	t.Run("wrong", func(t *testing.T) {
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+		problems, err := open(t, settings(t, server, nil), ami.Options{}).Check(t.Context(), planned("web"))
+		if err != nil || find(problems, "", "refuses the credentials") == nil {
+			t.Errorf("found %v: %v", problems, err)
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		t.Setenv("AWS_ACCESS_KEY_ID", "")
+		problems, err := open(t, settings(t, server, nil), ami.Options{}).Check(t.Context(), planned("web"))
+		if err != nil || find(problems, "profile", "No AWS credentials") == nil {
+			t.Errorf("found %v: %v", problems, err)
+		}
+	})
+	t.Run("metadata that nobody serves", func(t *testing.T) {
+		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		t.Cleanup(silent.Close)
+		t.Setenv("AWS_ACCESS_KEY_ID", "")
+		t.Setenv("AWS_EC2_METADATA_DISABLED", "")
+		t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", silent.URL)
+		problems, err := open(t, settings(t, server, nil), ami.Options{}).Check(t.Context(), planned("web"))
+		if err != nil || find(problems, "profile", "No AWS credentials") == nil {
+			t.Errorf("found %v: %v", problems, err)
+		}
+	})
+	t.Run("no such profile", func(t *testing.T) {
+		s := settings(t, server, map[string]any{"profile": "nobody"})
+		var field *deploy.FieldError
+		if _, err := ami.New(t.Context(), s, ami.Options{}); !errors.As(err, &field) || field.Field != "profile" {
+			t.Errorf("opens with %v", err)
+		}
+	})
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	stalled := awstest.New(t, awstest.Options{Inject: awstest.First("GetCallerIdentity", 99, awstest.Stall)})
+	for name, url := range map[string]string{"refused": gone.URL, "no such name": "http://aws.invalid", "stalled": stalled.URL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := open(t, settings(t, stalled, map[string]any{
+				"endpoints": map[string]any{"ec2": url, "ebs": url, "sts": url},
+			}), ami.Options{})
+			if problems, err := target.Check(t.Context(), planned("web")); !errors.Is(err, deploy.ErrUnreachable) {
+				t.Errorf("found %v: %v", problems, err)
+			}
+			if _, _, err := target.Read(t.Context(), deploy.Result{ID: "ami-0123456789abcdef0"}); name != "stalled" && !errors.Is(err, deploy.ErrUnreachable) {
+				t.Errorf("reads as %v", err)
+			}
+		})
+	}
+}
+
+func TestCheckCancelled(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := open(t, settings(t, server, nil), ami.Options{}).Check(ctx, planned("web")); !errors.Is(err, context.Canceled) {
+		t.Errorf("checks with %v", err)
+	}
+}

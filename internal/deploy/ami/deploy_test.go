@@ -1,0 +1,484 @@
+package ami_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
+)
+
+const block = 512 << 10
+
+// sketch is a disk in the making: its bytes by block.
+type sketch struct {
+	size int64
+	data map[int64][]byte
+}
+
+// noise is a block of data that does not compress.
+func noise(seed byte) []byte {
+	b := make([]byte, block)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
+}
+
+// request asks for an image with that disk as a compressed qcow2.
+func (k sketch) request(t testing.TB, name string) deploy.Request {
+	t.Helper()
+	dir := t.TempDir()
+	plain, path := filepath.Join(dir, "disk.raw"), filepath.Join(dir, "disk.qcow2")
+	f, err := os.Create(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(k.size); err != nil {
+		t.Fatal(err)
+	}
+	key := sha256.New()
+	for index, data := range k.data {
+		data = data[:min(int64(len(data)), k.size-index*block)]
+		if _, err := f.WriteAt(data, index*block); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for index := range (k.size + block - 1) / block { // in order
+		fmt.Fprintf(key, "%d %x", index, sha256.Sum256(k.data[index]))
+	}
+	img(t, "convert", "-c", "-f", "raw", "-O", "qcow2", plain, path)
+	return deploy.Request{Name: name, Image: deploy.Image{
+		Host: host.NewLocal(), Path: path, Name: name, Profile: "test", Key: hex.EncodeToString(key.Sum(nil)),
+		Arch: host.X86_64, VirtualBytes: k.size,
+	}}
+}
+
+func img(t testing.TB, args ...string) {
+	t.Helper()
+	if _, err := exec.LookPath("qemu-img"); err != nil {
+		t.Skip("qemu-img is not installed")
+	}
+	if out, err := exec.CommandContext(t.Context(), "qemu-img", args...).CombinedOutput(); err != nil {
+		t.Fatalf("qemu-img %s: %v\n%s", args[0], err, out)
+	}
+}
+
+// serves wants a snapshot's disk to be the image, and zeros behind it.
+func serves(t testing.TB, server *awstest.Server, snapshot string, r deploy.Request) {
+	t.Helper()
+	img(t, "compare", "-f", "raw", "-F", "qcow2", raw(t, server, snapshot), r.Image.Path)
+}
+
+// same wants two files to have the same bytes.
+func same(t testing.TB, a, b string) {
+	t.Helper()
+	left, err := os.Open(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer left.Close()
+	right, err := os.Open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer right.Close()
+	x, y := make([]byte, 1<<20), make([]byte, 1<<20)
+	for at := int64(0); ; at += 1 << 20 {
+		n, e := io.ReadFull(left, x)
+		m, _ := io.ReadFull(right, y)
+		if n != m || !bytes.Equal(x[:n], y[:m]) {
+			t.Fatalf("%s and %s differ in the MiB at %d", a, b, at)
+		}
+		if e != nil {
+			return
+		}
+	}
+}
+
+// some is a disk with data at its ends, holes, blocks of zeros, and a size that is no multiple of anything.
+func some() sketch {
+	k := sketch{size: 40*block + 12345, data: map[int64][]byte{40: noise(40)}}
+	for _, i := range []int64{0, 1, 2, 3, 11, 20, 21, 22, 23, 24, 25, 33} {
+		k.data[i] = noise(byte(i))
+	}
+	k.data[12] = make([]byte, block)
+	k.data[13] = append(make([]byte, block-1), 1)
+	return k
+}
+
+const someBlocks = 14 // of some that are not zeros
+
+func mustDeploy(t testing.TB, target deploy.Target, r deploy.Request) deploy.Result {
+	t.Helper()
+	made, err := target.Deploy(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *made
+}
+
+// empty wants nothing to be left of anything.
+func empty(t testing.TB, server *awstest.Server) {
+	t.Helper()
+	if left := server.Inventory(); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+func TestDeploySendsOnlyData(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	target := open(t, settings(t, server, nil), ami.Options{})
+	r := some().request(t, "web")
+	made := mustDeploy(t, target, r)
+	converted := filepath.Join(t.TempDir(), "converted.raw")
+	img(t, "convert", "-f", "qcow2", "-O", "raw", r.Image.Path, converted)
+	if err := os.Truncate(converted, server.Snapshot(made.Snapshots[home]).GiB<<30); err != nil {
+		t.Fatal(err)
+	}
+	same(t, raw(t, server, made.Snapshots[home]), converted)
+	if put := server.Stats("PutSnapshotBlock"); put.Requests != someBlocks || put.Bytes != someBlocks*block {
+		t.Errorf("%d requests with %d bytes, want %d blocks", put.Requests, put.Bytes, someBlocks)
+	}
+	image := server.Image(made.ID)
+	if image.Name != made.Name || made.Name != "web-"+r.Image.Key[:12] || image.Tags["Name"] != made.Name {
+		t.Errorf("the AMI is called %s, tagged %v, recorded as %s", image.Name, image.Tags, made.Name)
+	}
+	for _, tags := range []map[string]string{image.Tags, server.Snapshot(made.Snapshots[home]).Tags} {
+		if tags["pim:managed-by"] != "pim" || tags["pim:key"] != r.Image.Key || tags["pim:name"] != "web" || tags["pim:profile"] != "test" {
+			t.Errorf("tags %v", tags)
+		}
+		if _, ok := tags["pim:unfinished"]; ok {
+			t.Errorf("still unfinished: %v", tags)
+		}
+	}
+}
+
+func TestRegisteredAs(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		arch   host.Arch
+		change map[string]any
+		arms   types.ArchitectureValues
+		mode   types.BootModeValues
+	}{
+		"bios":     {host.X86_64, nil, types.ArchitectureValuesX8664, types.BootModeValuesLegacyBios},
+		"arm64":    {host.ARM64, nil, types.ArchitectureValuesArm64, types.BootModeValuesUefi},
+		"as asked": {host.X86_64, map[string]any{"boot_mode": "uefi"}, types.ArchitectureValuesX8664, types.BootModeValuesUefi},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := awstest.New(t, awstest.Options{})
+			r := sketch{size: block, data: map[int64][]byte{0: noise(1)}}.request(t, "web")
+			r.Image.Arch = test.arch
+			made := mustDeploy(t, open(t, settings(t, server, test.change), ami.Options{}), r)
+			out, err := ec2.NewFromConfig(server.Config(home)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{made.ID}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := out.Images[0]
+			if i.Architecture != test.arms || i.BootMode != test.mode || !aws.ToBool(i.EnaSupport) ||
+				i.ImdsSupport != types.ImdsSupportValuesV20 || i.VirtualizationType != types.VirtualizationTypeHvm || i.TpmSupport != "" {
+				t.Errorf("registered as %+v", i)
+			}
+			root := i.BlockDeviceMappings[0]
+			if aws.ToString(root.DeviceName) != aws.ToString(i.RootDeviceName) || root.Ebs.VolumeType != types.VolumeTypeGp3 ||
+				!aws.ToBool(root.Ebs.DeleteOnTermination) || aws.ToInt32(root.Ebs.VolumeSize) != 1 {
+				t.Errorf("the root is %+v", *root.Ebs)
+			}
+		})
+	}
+}
+
+// Whatever goes wrong once in a while, the upload gets through, and each block arrives.
+func TestUploadBears(t *testing.T) {
+	t.Parallel()
+	put := "PutSnapshotBlock"
+	tests := map[string]awstest.Options{
+		"few at a time":    {InFlight: 2},
+		"throttling":       {Inject: awstest.Every(put, 2, awstest.Throttled)},
+		"much throttling":  {Inject: awstest.First(put, 40, awstest.Throttled)},
+		"limits":           {Inject: awstest.Every(put, 3, awstest.Busy)},
+		"errors":           {Inject: awstest.Every(put, 4, awstest.Broken)},
+		"not found yet":    {Late: 9},
+		"dropped":          {Inject: awstest.Every(put, 4, awstest.Drop)},
+		"lost":             {Inject: awstest.Every(put, 4, awstest.Lost)},
+		"stalled":          {Inject: awstest.Nth(put, 5, awstest.Stall)},
+		"complete lost":    {Inject: awstest.Nth("CompleteSnapshot", 1, awstest.Lost)},
+		"complete missing": {Inject: awstest.First("CompleteSnapshot", 3, awstest.Missing)},
+		"start lost":       {Inject: awstest.First("StartSnapshot", 3, awstest.Lost)},
+		"register lost":    {Inject: awstest.First("RegisterImage", 2, awstest.Lost), Late: 3},
+		"pages":            {Page: 1},
+	}
+	for name, o := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := awstest.New(t, o)
+			target := open(t, settings(t, server, nil), ami.Options{})
+			r := some().request(t, "web")
+			made := mustDeploy(t, target, r)
+			serves(t, server, made.Snapshots[home], r)
+			if have := server.Inventory(); len(have) != 2 {
+				t.Errorf("made %q", have)
+			}
+			if err := target.Delete(t.Context(), made); err != nil {
+				t.Error(err)
+			}
+			empty(t, server)
+		})
+	}
+}
+
+// Throttling makes the upload slow down, so that most requests get through.
+func TestUploadSlowsDown(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{InFlight: 4})
+	k := sketch{size: 400 * block, data: map[int64][]byte{}}
+	for i := range int64(400) {
+		k.data[i] = []byte{byte(i), byte(i >> 8), 1}
+	}
+	r := k.request(t, "web")
+	mustDeploy(t, open(t, settings(t, server, map[string]any{"concurrency": 32}), ami.Options{}), r)
+	if put := server.Stats("PutSnapshotBlock"); put.Requests > 2*400 {
+		t.Errorf("%d requests for 400 blocks", put.Requests)
+	}
+}
+
+// What goes wrong for good ends the deployment, and nothing of it is left.
+func TestDeployFails(t *testing.T) {
+	t.Parallel()
+	const always = 1 << 30
+	tests := map[string]struct {
+		o    awstest.Options
+		deny string
+		want string
+	}{
+		"upload":           {o: awstest.Options{Inject: awstest.First("PutSnapshotBlock", always, awstest.Broken)}, want: "cannot upload the disk"},
+		"throttled":        {o: awstest.Options{Inject: awstest.First("PutSnapshotBlock", always, awstest.Throttled)}, want: "Rate exceeded"},
+		"snapshot is gone": {o: awstest.Options{Inject: awstest.First("PutSnapshotBlock", always, awstest.Missing)}, want: "cannot upload the disk"},
+		"stalls":           {o: awstest.Options{Inject: awstest.First("StartSnapshot", always, awstest.Stall)}, want: "no byte moved"},
+		"in the end":       {o: awstest.Options{Inject: awstest.Nth("CompleteSnapshot", 1, awstest.Later)}, want: "could not complete"},
+		"register":         {deny: "RegisterImage", want: "cannot register"},
+		"copy":             {deny: "CopyImage", want: "cannot copy"},
+		"copy in the end":  {o: awstest.Options{Inject: awstest.Nth("CopyImage", 1, awstest.Later)}, want: "is failed"},
+		"sharing":          {deny: "ModifyImageAttribute", want: "may not launch"},
+		"finishing":        {deny: "DeleteTags", want: "cannot mark"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := awstest.New(t, test.o)
+			server.Deny(test.deny)
+			p := pace()
+			p.Idle = 50 * time.Millisecond
+			target := open(t, settings(t, server, map[string]any{"regions": []string{other}, "share_with": []string{buddy}}),
+				ami.Options{Pace: p, Settle: 200 * time.Millisecond})
+			left, err := target.Deploy(t.Context(), some().request(t, "web"))
+			if err == nil || !strings.Contains(err.Error(), test.want) || left != nil {
+				t.Errorf("left %+v: %v, want %q", left, err, test.want)
+			}
+			empty(t, server)
+		})
+	}
+}
+
+// What cannot be removed is in the result, so that a later Delete can.
+func TestFailedCleanUp(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{Inject: awstest.Nth("CopyImage", 1, awstest.Later)})
+	server.Deny("DeleteSnapshot")
+	target := open(t, settings(t, server, map[string]any{"regions": []string{other}}), ami.Options{})
+	left, err := target.Deploy(t.Context(), some().request(t, "web"))
+	if err == nil || left == nil || !strings.Contains(err.Error(), "cannot delete") {
+		t.Fatalf("left %+v: %v", left, err)
+	}
+	left.Broken = true
+	if now, _, err := target.Read(t.Context(), *left); err != nil || now.ID != left.ID {
+		t.Errorf("the rest reads as %+v: %v", now, err)
+	}
+	server.Deny()
+	if err := target.Delete(t.Context(), *left); err != nil {
+		t.Error(err)
+	}
+	empty(t, server)
+	if _, _, err := target.Read(t.Context(), *left); !errors.Is(err, deploy.ErrNotFound) {
+		t.Errorf("what is gone reads as %v", err)
+	}
+}
+
+// clock is a time of day that can be moved.
+type clock struct {
+	mu     sync.Mutex
+	behind time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(-c.behind)
+}
+
+func (c *clock) set(behind time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.behind = behind
+}
+
+// A snapshot that a killed provider left is taken over, unless it is too young, or removed when it is old.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		age    time.Duration
+		change func(r *deploy.Request)
+		puts   int // more
+		stays  bool
+	}{
+		"taken over":         {20 * time.Minute, func(*deploy.Request) {}, 0, false},
+		"too young":          {time.Minute, func(*deploy.Request) {}, someBlocks, true},
+		"another image's":    {20 * time.Minute, func(r *deploy.Request) { r.Image.Key = strings.Repeat("0", 64) }, someBlocks, true},
+		"another deployment": {20 * time.Minute, func(r *deploy.Request) { r.Name = "other" }, someBlocks, true},
+		"abandoned":          {2 * time.Hour, func(*deploy.Request) {}, someBlocks, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var past clock
+			past.set(test.age)
+			server := awstest.New(t, awstest.Options{Now: past.now})
+			server.Deny("RegisterImage", "DeleteSnapshot") // as good as a kill
+			target := open(t, settings(t, server, map[string]any{"regions": []string{other}}), ami.Options{})
+			r := some().request(t, "web")
+			left, err := target.Deploy(t.Context(), r)
+			if err == nil {
+				t.Fatal("it was registered")
+			}
+			server.Deny()
+			past.set(0)
+			before := server.Stats("PutSnapshotBlock").Requests
+			test.change(&r)
+			made := mustDeploy(t, target, r)
+			serves(t, server, made.Snapshots[home], r)
+			if puts := server.Stats("PutSnapshotBlock").Requests - before; puts != test.puts {
+				t.Errorf("sent %d blocks, want %d", puts, test.puts)
+			}
+			if stays := server.Snapshot(left.ID) != nil && made.Snapshots[home] != left.ID; stays != test.stays {
+				t.Errorf("%s stays: %v; made %+v", left.ID, stays, made)
+			}
+			if _, drift, err := target.Read(t.Context(), made); err != nil || len(drift) > 0 {
+				t.Errorf("drift %q: %v", drift, err)
+			}
+		})
+	}
+}
+
+// An AMI that somebody else has under the name is left alone.
+func TestNameTaken(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	target := open(t, settings(t, server, map[string]any{"regions": []string{other}}), ami.Options{})
+	r := some().request(t, "web")
+	first := mustDeploy(t, target, r)
+	r.Current = &first
+	second := mustDeploy(t, target, r)
+	if want := first.Name + "-2"; second.Name != want || server.Image(second.AMIs[other]).Name != want || second.ID == first.ID {
+		t.Errorf("the second is %+v, its copy %+v", second, server.Image(second.AMIs[other]))
+	}
+	for _, made := range []deploy.Result{first, second} {
+		if err := target.Delete(t.Context(), made); err != nil {
+			t.Error(err)
+		}
+	}
+	empty(t, server)
+}
+
+// A snapshot that another AMI needs stays, marked, with its AMI; then it goes.
+func TestDeleteInUse(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	target := open(t, settings(t, server, map[string]any{"regions": []string{other}}), ami.Options{})
+	made := mustDeploy(t, target, some().request(t, "web"))
+	theirs := ec2.NewFromConfig(server.Config(home))
+	out, err := theirs.RegisterImage(t.Context(), &ec2.RegisterImageInput{
+		Name: aws.String("theirs"), RootDeviceName: aws.String("/dev/sda1"), VirtualizationType: aws.String("hvm"),
+		Architecture: types.ArchitectureValuesX8664, BlockDeviceMappings: []types.BlockDeviceMapping{{
+			DeviceName: aws.String("/dev/sda1"), Ebs: &types.EbsBlockDevice{SnapshotId: aws.String(made.Snapshots[home])},
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = target.Delete(t.Context(), made)
+	if !errors.Is(err, deploy.ErrInUse) || !strings.Contains(err.Error(), *out.ImageId) || !strings.Contains(err.Error(), "theirs") {
+		t.Errorf("deleting ends with %v", err)
+	}
+	for _, tags := range []map[string]string{server.Image(made.ID).Tags, server.Snapshot(made.Snapshots[home]).Tags} {
+		if tags["pim:retired"] == "" {
+			t.Errorf("not marked as retired: %v", tags)
+		}
+	}
+	if server.Image(made.AMIs[other]) != nil {
+		t.Error("the copy is still there")
+	}
+	if _, err := theirs.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: out.ImageId}); err != nil {
+		t.Fatal(err)
+	}
+	if err := target.Delete(t.Context(), made); err != nil {
+		t.Error(err)
+	}
+	empty(t, server)
+}
+
+// Progress goes up to the number of blocks.
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	r := some().request(t, "web")
+	var mu sync.Mutex
+	var seen []int64
+	r.Progress = func(step string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if step == "uploading blocks" && total >= someBlocks {
+			seen = append(seen, done)
+		}
+	}
+	mustDeploy(t, open(t, settings(t, server, nil), ami.Options{}), r)
+	slices.Sort(seen)
+	if len(seen) < someBlocks || seen[len(seen)-1] != int64(len(seen)) {
+		t.Errorf("progress was %v", seen)
+	}
+}
+
+// A deployment that is cancelled at its start makes nothing.
+func TestCancelledBefore(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{})
+	target := open(t, settings(t, server, nil), ami.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if made, err := target.Deploy(ctx, some().request(t, "web")); !errors.Is(err, context.Canceled) || made != nil {
+		t.Errorf("made %+v: %v", made, err)
+	}
+	empty(t, server)
+}

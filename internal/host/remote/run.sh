@@ -1,0 +1,3 @@
+# Becomes the command.
+say started $$ "$(born $$)" $$ "$PPID" "$(born "$PPID")"
+exec "$@"
