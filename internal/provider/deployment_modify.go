@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -163,11 +164,14 @@ func (m *deploymentModel) keepGeneration(v verdict, w *wanted, state *deployment
 		m.DeployedAt = unknownUnlessNull(state.DeployedAt)
 		m.SHA256 = unknownUnlessNull(state.SHA256)
 	}
-	if regions := w.place.kind.regions; regions != nil && w.place.settings != nil {
+	regions := w.place.kind.regions
+	switch {
+	case regions == nil:
+	case slices.Contains(w.place.unknown, "regions"):
+		m.AMIs, m.Snapshots = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
+	default:
 		m.AMIs = perRegion(state.AMIs, regions(w.place.settings))
 		m.Snapshots = perRegion(state.Snapshots, regions(w.place.settings))
-	} else if regions != nil {
-		m.AMIs, m.Snapshots = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
 	}
 }
 
@@ -194,7 +198,7 @@ func unknownUnlessNull(s types.String) types.String {
 // everything is.
 func (r *runtime) check(ctx context.Context, w *wanted, state *deploymentModel) diag.Diagnostics {
 	var diags diag.Diagnostics
-	if w.place.settings == nil || w.place.sealed || w.name == "" || w.source.image.Arch == "" {
+	if w.place.kind == nil || w.place.sealed || w.name == "" || w.source.image.Arch == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTime)

@@ -330,7 +330,7 @@ func TestAccDeployment_targetIsGone(t *testing.T) {
 	w.testCluster(
 		t,
 		resource.TestStep{Config: w.onCluster("")},
-		resource.TestStep{PreConfig: rename, Config: w.onCluster(""), ExpectError: says(`target "pve": not in targets.d`)},
+		resource.TestStep{PreConfig: rename, Config: w.onCluster(""), ExpectError: says(`Target "pve": not in targets.d`)},
 		resource.TestStep{Config: w.hcl(devImage), ExpectError: says(`Put it back until the destroy is done`)},
 		resource.TestStep{
 			Config: w.deploys(`target = "pve-sg"`), Check: w.registryHas("    pve-sg:\n"),

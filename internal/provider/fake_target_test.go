@@ -26,6 +26,7 @@ type fakeCluster struct {
 	unreachable bool
 	inUse       bool // deleted templates have clones
 	hang        bool // Deploy lasts until it is cancelled
+	begun       chan struct{} // when not nil, closed by the Deploy that hangs
 }
 
 type fakeTemplate struct {
@@ -114,6 +115,9 @@ func (t *fakeTarget) Deploy(ctx context.Context, r deploy.Request) (*deploy.Resu
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.hang {
+		if t.begun != nil {
+			close(t.begun)
+		}
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}

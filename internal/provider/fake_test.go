@@ -88,7 +88,7 @@ func (b *fakeBuilder) Build(ctx context.Context, s build.Spec) (_ *cache.Image, 
 	if err != nil {
 		return nil, err
 	}
-	return img, b.after
+	return img, errors.Join(b.store.RegisterImage(ctx, img), b.after)
 }
 
 // emptyDisk is a qcow2 of version 2 without data: header, refcount table, one refcount block, and L1 table, each in

@@ -18,10 +18,10 @@ import (
 type place struct {
 	kind     *kind             // nil while not even the type is known
 	name     string            // in targets.d, "" for a block
-	settings settings          // complete; nil while one of them is unknown
-	stored   map[string]string // the settings as a state keeps them; nil like settings
-	unknown  []string          // fields that are not known yet
-	sealed   bool              // credentials are not known yet, so the target cannot be asked anything
+	settings settings          // as far as they are known, nil while the kind is not
+	stored   map[string]string // the settings as a state keeps them, nil unless all are known
+	unknown  []string          // fields that are not known yet and that a state keeps
+	sealed   bool              // something is not known yet, so the target cannot be asked anything
 	origin   origin
 }
 
@@ -121,16 +121,13 @@ func (r *runtime) complete(p *place, given map[string]any) diag.Diagnostics {
 		diags.Append(p.origin.fault(err))
 		return diags
 	}
-	problems := s.Complete()
-	if len(p.unknown) > 0 {
-		return diags
-	}
-	for _, problem := range problems {
+	p.settings = s
+	for _, problem := range s.Complete() {
 		if !p.sealed { // what is not known yet may be what is missing
 			diags.Append(p.origin.problem(problem))
 		}
 	}
-	if diags.HasError() {
+	if diags.HasError() || len(p.unknown) > 0 {
 		return diags
 	}
 	if p.stored, err = deploy.Encode(s); err != nil {
@@ -140,7 +137,6 @@ func (r *runtime) complete(p *place, given map[string]any) diag.Diagnostics {
 	for _, name := range lent {
 		delete(p.stored, name)
 	}
-	p.settings = s
 	return diags
 }
 

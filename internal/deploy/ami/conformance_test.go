@@ -34,8 +34,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	if os.Getenv(childEnv) != "" {
-		child()
-		return
+		os.Exit(child())
 	}
 	os.Exit(m.Run())
 }

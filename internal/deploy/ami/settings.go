@@ -74,7 +74,7 @@ const (
 	defaultConcurrency = 64 // AWS's page measures the EBS direct APIs' full throughput at about 100 connections
 	maxConcurrency     = 512
 	// maxTags is what AWS allows, less those of our own.
-	maxTags = 50 - 8
+	maxTags = 50 - 9
 	// maxDeprecation is what EnableImageDeprecation allows.
 	maxDeprecation       = 10 * 365 * 24 * time.Hour
 	maxPublicDeprecation = 2 * 365 * 24 * time.Hour

@@ -16,6 +16,7 @@ import (
 
 // Update puts the AMIs right that are there, makes copies that are missing, and removes those no longer wanted.
 func (t *target) Update(ctx context.Context, r deploy.Request, have deploy.Result) (*deploy.Result, error) {
+	t.adoptID(&have)
 	home, err := t.image(ctx, t.s.Region, have.AMIs[t.s.Region])
 	if err != nil {
 		return nil, err

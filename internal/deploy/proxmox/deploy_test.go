@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,6 +111,13 @@ func TestParallel(t *testing.T) {
 	wait.Wait()
 	if len(ids) != 5 || ids[9001] {
 		t.Errorf("the ids are %v", ids)
+	}
+	files := map[string]bool{}
+	for _, r := range w.Requests() {
+		files[r.Params["filename"]] = true
+	}
+	if len(files) != 5+1 { // and "", of the other requests
+		t.Errorf("uploaded to %v", files)
 	}
 }
 
@@ -263,20 +271,25 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
-// TestCancelledImport stops the import.
+// TestCancelledImport stops the import, which would go on without us.
 func TestCancelledImport(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pvetest.Options{}, nil)
-	target := w.Target(t, nil)
+	w := newWorld(t, pvetest.Options{TaskDelay: time.Second}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r := request(t, "dev", "cancelled")
-	r.Progress = func(step string, _, _ int64) {
-		if strings.HasPrefix(step, "create") {
-			cancel()
+	created := func(r pvetest.Request) bool { return r.String() == "POST /nodes/pve1/qemu" }
+	go func() {
+		for !slices.ContainsFunc(w.Requests(), created) {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-time.After(time.Millisecond):
+			}
 		}
-	}
-	if left, err := target.Deploy(ctx, r); !errors.Is(err, context.Canceled) || left != nil {
+		cancel()
+	}()
+	left, err := w.Target(t, nil).Deploy(ctx, request(t, "dev", "cancelled"))
+	if !errors.Is(err, context.Canceled) || left != nil {
 		t.Errorf("left %+v: %v", left, err)
 	}
 	empty(t, w)

@@ -122,7 +122,8 @@ func TestRetired(t *testing.T) {
 // TestHiddenClone is one that the login may not see: the server refuses in the task.
 func TestHiddenClone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pvetest.Options{Tokens: grants("/vms/9500")}, map[string]any{"storage": "data"})
+	tokens := map[string]map[string][]string{pvetest.TokenID: {"/": pvetest.MinimalRole(), "/vms/9500": nil}}
+	w := newWorld(t, pvetest.Options{Tokens: tokens}, map[string]any{"storage": "data"})
 	target := w.Target(t, nil)
 	made := mustDeploy(t, w, target, request(t, "dev", "hidden"))
 	w.AddClone(t, int(made.VMID), 9500)

@@ -23,7 +23,7 @@ resource "pim_deployment" "aws" {
     region  = "eu-central-1"
     regions = ["us-east-1"]
 
-    endpoints {
+    endpoints = {
       ec2 = var.aws_endpoint
       ebs = var.aws_endpoint
       sts = var.aws_endpoint
