@@ -65,9 +65,9 @@ var fieldDocs = map[string]map[string]string{
 	kindUTM: {
 		"output_dir": "Folder that the bundle goes into, under the deployment's name: `NAME.utm`. Required. A leading `~` is your home directory. A " +
 			"change makes the deployment anew, elsewhere.",
-		"cores":      "CPU cores of the machine; default `2`.",
-		"memory":     "Memory of the machine in MiB; default `2048`.",
-		"network":    "Network of the machine: `shared` (the default; NAT by macOS), `bridged` (the Mac's own network) or `emulated` (NAT by QEMU).",
+		"cores":   "CPU cores of the machine; default `2`.",
+		"memory":  "Memory of the machine in MiB; default `2048`.",
+		"network": "Network of the machine: `shared` (the default; NAT by macOS), `bridged` (the Mac's own network) or `emulated` (NAT by QEMU).",
 	},
 	kindFile: {
 		"path": "Path of the file, relative to the working directory or absolute. Required. A leading `~` is your home directory. A change makes the " +

@@ -201,6 +201,10 @@ func TestAccDeployment_fileByHand(t *testing.T) {
 		},
 		{Config: w.hcl(devImage + forgotten)},
 		{Config: strings.Replace(config, "image_id =", "adopt = true\nimage_id =", 1), ConfigPlanChecks: deploying(plancheck.ResourceActionCreate)},
+		{ // another name at the same path
+			Config: strings.Replace(config, "image_id =", "name = \"web\"\nimage_id =", 1), Check: w.deployed("dev.img"),
+			ConfigPlanChecks: deploying(plancheck.ResourceActionUpdate, plannedUnknown("id")),
+		},
 	}})
 }
 

@@ -106,8 +106,8 @@ func TestJudge(t *testing.T) {
 func TestVerdictWarning(t *testing.T) {
 	have := &deployed{name: "dev"}
 	for want, v := range map[string]verdict{
-		"": {course: adjust},
-		`Deployment "dev" will be made anew`:    {course: renew, reasons: []string{"it is gone"}},
+		"":                                     {course: adjust},
+		`Deployment "dev" will be made anew`:   {course: renew, reasons: []string{"it is gone"}},
 		`Deployment "dev" was changed by hand`: {course: adjust, reasons: []string{"memory"}},
 	} {
 		summary, detail := v.warning(have)

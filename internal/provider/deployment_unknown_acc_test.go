@@ -13,7 +13,9 @@ import (
 )
 
 // later is a value that is only known after the apply that changes it.
-func later(value string) string { return fmt.Sprintf("resource \"terraform_data\" \"later\" {\ninput = %q\n}\n", value) }
+func later(value string) string {
+	return fmt.Sprintf("resource \"terraform_data\" \"later\" {\ninput = %q\n}\n", value)
+}
 
 func (w *world) testLater(t *testing.T, steps ...resource.TestStep) {
 	t.Helper()

@@ -24,8 +24,8 @@ type fakeCluster struct {
 	fail        error // Deploy returns it
 	rest        bool  // … together with what it could not remove
 	unreachable bool
-	inUse       bool // deleted templates have clones
-	hang        bool // Deploy lasts until it is cancelled
+	inUse       bool          // deleted templates have clones
+	hang        bool          // Deploy lasts until it is cancelled
 	begun       chan struct{} // when not nil, closed by the Deploy that hangs
 }
 

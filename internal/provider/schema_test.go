@@ -19,10 +19,12 @@ func TestSchemas(t *testing.T) {
 	if diags := p.Schema.ValidateImplementation(ctx); diags.HasError() {
 		t.Error(diags)
 	}
-	var d datasource.SchemaResponse
-	newProfileDataSource().Schema(ctx, datasource.SchemaRequest{}, &d)
-	if diags := d.Schema.ValidateImplementation(ctx); diags.HasError() {
-		t.Error(diags)
+	for _, source := range New("test")().DataSources(ctx) {
+		var d datasource.SchemaResponse
+		source().Schema(ctx, datasource.SchemaRequest{}, &d)
+		if diags := d.Schema.ValidateImplementation(ctx); diags.HasError() {
+			t.Error(diags)
+		}
 	}
 	var i resource.IdentitySchemaResponse
 	(&imageResource{}).IdentitySchema(ctx, resource.IdentitySchemaRequest{}, &i)

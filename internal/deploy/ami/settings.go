@@ -107,7 +107,8 @@ func (s *Settings) defaults() {
 func (s *Settings) Complete() []deploy.Problem {
 	s.defaults()
 	var c checker
-	c.want(regionName.MatchString(s.Region), "region", "No AWS region",
+	// A compatible cloud may call its regions as it likes.
+	c.want(regionName.MatchString(s.Region) || s.Region != "" && s.Endpoints.EC2 != "", "region", "No AWS region",
 		"region is %q. Give the region that the snapshot is made in, such as \"eu-central-1\". It is not taken from the "+
 			"environment, because the deployment would then be another one for everybody who applies it.", s.Region)
 	s.checkMethod(&c)
