@@ -162,3 +162,17 @@ const cleanupTime = 3 * time.Minute
 func Cleanup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 }
+
+// grace is how long what was begun may go on once its context has ended.
+const grace = time.Minute
+
+// Lasting is the context for a request that makes or removes something: it is not torn off when ctx ends, or nobody would
+// know what it did, but goes on for at most a minute more.
+func Lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
+	return out, func() {
+		stop()
+		cancel()
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 )
 
 // each does something in all regions at once, and ends with the first error.
@@ -47,7 +49,7 @@ func (g *generation) copyTo(ctx context.Context, ami, region string) (id string,
 		return "", err
 	}
 	g.touch(region)
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	for n := range sameName {
 		name := g.have.Name

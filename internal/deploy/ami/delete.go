@@ -20,7 +20,7 @@ func (t *target) Delete(ctx context.Context, have deploy.Result) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := lasting(ctx) // what has begun is brought to its end, so that no half is left
+	ctx, cancel := deploy.Lasting(ctx) // what has begun is brought to its end, so that no half is left
 	defer cancel()
 	t.adoptID(&have)
 	var inUse, errs []error

@@ -151,7 +151,7 @@ func TestGuard(t *testing.T) {
 func TestLasting(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	last, end := lasting(ctx)
+	last, end := deploy.Lasting(ctx)
 	cancel()
 	if last.Err() != nil {
 		t.Error("it ends with its parent")

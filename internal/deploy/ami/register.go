@@ -78,7 +78,7 @@ func (g *generation) register(ctx context.Context, snapshot string, mode types.B
 // registerNamed registers under the first name that is free. RegisterImage knows no client token. But names are unique,
 // so where an answer got lost, the next try meets the AMI that the first one made.
 func (g *generation) registerNamed(ctx context.Context, in *ec2.RegisterImageInput) (string, error) {
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	err := error(nil)
 	for n := 1; n <= sameName && ctx.Err() == nil; n++ {

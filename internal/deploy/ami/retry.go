@@ -135,19 +135,6 @@ func unreachable(err error) error {
 	return err
 }
 
-// grace is how long a request that makes or removes something may go on once its context has ended.
-const grace = 30 * time.Second
-
-// lasting is the context of such requests: they are not torn off when ctx ends, or nobody would know what they did.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return out, func() {
-		stop()
-		cancel()
-	}
-}
-
 // poll looks until look is done or fails, a look every Pace.Poll. When ctx ends first, the error says what was seen
 // last.
 func (t *target) poll(ctx context.Context, what string, look func() (done bool, seen string, err error)) error {

@@ -65,7 +65,7 @@ func (g *generation) startImport(ctx context.Context, key string) (task string, 
 		in.Encrypted = aws.Bool(true)
 	}
 	g.touch(g.s.Region)
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	out, err := g.ec2(g.s.Region).ImportSnapshot(send, in)
 	switch {

@@ -43,7 +43,7 @@ func (g *generation) uploadObject(ctx context.Context, key string, d *disk.Disk)
 	if d.Size() > maxObject {
 		return fmt.Errorf("the disk has %d bytes and an object can have %d: use method %q", d.Size(), int64(maxObject), EBSDirect)
 	}
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	seen := &witness{}
 	out, err := g.s3.CreateMultipartUpload(send, &s3.CreateMultipartUploadInput{

@@ -68,7 +68,7 @@ func (g *generation) startSnapshot(ctx context.Context, d *disk.Disk, p parent) 
 		return nil, err
 	}
 	g.touch(g.s.Region)
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	out, err := g.ebs.StartSnapshot(send, in)
 	if p.id != "" && refused(err) {

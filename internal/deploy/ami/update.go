@@ -90,7 +90,7 @@ func (g *generation) drop(ctx context.Context, region, ami, snapshot string) err
 	if ami+snapshot == "" {
 		return nil
 	}
-	send, cancel := lasting(ctx)
+	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	if err := g.remove(send, region, ami, snapshot, ""); err != nil {
 		return fmt.Errorf("cannot remove the copy in %s: %w", region, err)

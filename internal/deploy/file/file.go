@@ -193,6 +193,7 @@ func (t *target) lookAtChecksum(have deploy.Result) (drift string, err error) {
 }
 
 func (t *target) Read(ctx context.Context, have deploy.Result) (*deploy.Result, []string, error) {
+	have = localfile.Recorded(t.host, recordOf(have.Path), have)
 	v, err := t.look(ctx, have)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the deployment: %w", err)

@@ -94,3 +94,15 @@ func (r *Record) Intact(ctx context.Context, h host.Files, path string) (bool, e
 	sum, err := Hash(ctx, h, path, nil)
 	return sum == r.SHA256, err
 }
+
+// Recorded is a generation of which an import knows nothing but the path, as its record has it. Any other is have.
+func Recorded(h host.Files, record string, have deploy.Result) deploy.Result {
+	if have.ImageKey != "" {
+		return have
+	}
+	r, err := Load(h, record)
+	if err != nil || r == nil {
+		return have
+	}
+	return *r.Result(have.Path)
+}

@@ -105,7 +105,7 @@ func TestBridge(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(map[string]any{"data": []map[string]any{{"iface": "vmbr0", "active": 1}, {"iface": "vnet1"}}})
 	}))
 	defer s.Close()
-	c, err := newClient(Credentials{Endpoint: s.URL, APIToken: "u@pve!t=x", Insecure: true}, deploytest.Pace())
+	c, err := newClient(credentials{Endpoint: s.URL, APIToken: "u@pve!t=x", Insecure: true}, deploytest.Pace())
 	if err != nil {
 		t.Fatal(err)
 	}

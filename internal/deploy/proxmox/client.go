@@ -26,9 +26,7 @@ const (
 	idleConn = 4 * time.Second
 	// ticketAge is when a ticket is replaced. It is valid for two hours.
 	ticketAge = time.Hour
-	// grace is how long what was begun may go on once its context has ended.
-	grace = time.Minute
-	root  = "root@pam"
+	root      = "root@pam"
 )
 
 // client makes requests to the API of a server.
@@ -39,7 +37,7 @@ type client struct {
 
 // login is how requests get in: by a token, or by tickets.
 type login struct {
-	Credentials
+	credentials
 	http *http.Client
 
 	mu      sync.Mutex
@@ -47,7 +45,7 @@ type login struct {
 	renewed time.Time
 }
 
-func newClient(c Credentials, pace deploy.Pace) (*client, error) {
+func newClient(c credentials, pace deploy.Pace) (*client, error) {
 	config, err := c.tlsConfig()
 	if err != nil {
 		return nil, err
@@ -56,7 +54,7 @@ func newClient(c Credentials, pace deploy.Pace) (*client, error) {
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig: config, TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: idleConn, MaxIdleConnsPerHost: 4,
 	}
-	l := &login{Credentials: c, http: &http.Client{Transport: &transport{next: next, idle: pace.Idle}}}
+	l := &login{credentials: c, http: &http.Client{Transport: &transport{next: next, idle: pace.Idle}}}
 	if c.APIToken != "" {
 		id, secret, _ := strings.Cut(c.APIToken, "=")
 		l.api = l.newAPI(pve.WithAPIToken(id, secret))
@@ -170,7 +168,7 @@ func (c *client) change(ctx context.Context, method, path string, p params, look
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	steady, cancel := lasting(ctx)
+	steady, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	for try := 1; ; try++ {
 		err = c.once(steady, method, path, p, &upid)
@@ -191,16 +189,6 @@ func (c *client) change(ctx context.Context, method, path string, p params, look
 
 // errUnknown is wrapped when nobody knows whether a request was carried out.
 var errUnknown = errors.New("it is not known whether it was done")
-
-// lasting is a context that survives ctx by the grace period.
-func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return out, func() {
-		stop()
-		cancel()
-	}
-}
 
 // object is an answer's object, its values as text: Proxmox VE gives the same number now as a number, now as a string.
 type object map[string]string

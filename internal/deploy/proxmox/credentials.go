@@ -1,7 +1,6 @@
 package proxmox
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,8 +13,8 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 )
 
-// Credentials say how to get into a server. The provider gives those that hold where a target's settings have none.
-type Credentials struct {
+// credentials say how to get into a server.
+type credentials struct {
 	Endpoint    string
 	APIToken    string
 	Username    string
@@ -26,15 +25,14 @@ type Credentials struct {
 }
 
 // String redacts.
-func (c Credentials) String() string { return "credentials for " + c.Endpoint }
+func (c credentials) String() string { return "credentials for " + c.Endpoint }
 
 // GoString redacts.
-func (c Credentials) GoString() string { return c.String() }
+func (c credentials) GoString() string { return c.String() }
 
-// credentials are those in effect: of the settings, and as far as these have none the fallback's. A login is taken from
-// one of both as a whole, and so is what proves the server's identity.
-func (s *Settings) credentials(fallback Credentials) (Credentials, error) {
-	c := Credentials{
+// credentials are those of the settings, read from the files that these name.
+func (s *Settings) credentials() (credentials, error) {
+	c := credentials{
 		Endpoint: s.Endpoint, APIToken: s.APIToken, Username: s.Username, Password: s.Password,
 		CAFile: s.CAFile, Fingerprint: s.Fingerprint, Insecure: s.Insecure,
 	}
@@ -44,17 +42,8 @@ func (s *Settings) credentials(fallback Credentials) (Credentials, error) {
 	if err := readSecret("password_file", s.PasswordFile, &c.Password); err != nil {
 		return c, err
 	}
-	if c.APIToken == "" && c.Password == "" {
-		c.APIToken = fallback.APIToken
-		if c.Username == "" || c.Username == fallback.Username {
-			c.Username, c.Password = fallback.Username, fallback.Password
-		}
-	}
-	if c.CAFile == "" && c.Fingerprint == "" && !c.Insecure {
-		c.CAFile, c.Fingerprint, c.Insecure = fallback.CAFile, fallback.Fingerprint, fallback.Insecure
-	}
 	c.Fingerprint = strings.ToLower(strings.ReplaceAll(c.Fingerprint, ":", ""))
-	endpoint, ok := normalize(cmp.Or(c.Endpoint, fallback.Endpoint))
+	endpoint, ok := normalize(c.Endpoint)
 	c.Endpoint = endpoint
 	switch {
 	case !ok:
@@ -89,7 +78,7 @@ func readSecret(field, path string, into *string) error {
 var errFingerprint = errors.New("the server's certificate is another one")
 
 // tlsConfig verifies the server: by a fingerprint of its certificate, by the CAs of a file, or by the system's.
-func (c Credentials) tlsConfig() (*tls.Config, error) {
+func (c credentials) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case c.Insecure:

@@ -113,7 +113,7 @@ func (g *generation) finish(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	g.r.Report("template", 0, 0)
 	id := g.marker.VMID

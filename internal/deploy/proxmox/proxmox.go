@@ -11,8 +11,7 @@ import (
 
 // Options are how a target goes about its work.
 type Options struct {
-	Pace        deploy.Pace // the zero value for deploy.DefaultPace
-	Credentials Credentials // of the provider, for settings that have none
+	Pace deploy.Pace // the zero value for deploy.DefaultPace
 }
 
 // target is a deploy.Target.
@@ -26,7 +25,7 @@ func New(_ context.Context, s Settings, o Options) (deploy.Target, error) {
 	if o.Pace == (deploy.Pace{}) {
 		o.Pace = deploy.DefaultPace()
 	}
-	c, err := s.credentials(o.Credentials)
+	c, err := s.credentials()
 	if err != nil {
 		return nil, err
 	}

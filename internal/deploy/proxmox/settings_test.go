@@ -121,43 +121,32 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(file, []byte(someToken+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	provider := Credentials{Endpoint: "https://provider", APIToken: "p@pve!p=" + newUUID(), CAFile: "provider.pem"}
 	for name, tc := range map[string]struct {
-		s        Settings
-		fallback Credentials
-		want     Credentials
-		fails    string
+		s     Settings
+		want  credentials
+		fails string
 	}{
-		"own": {
-			Settings{Endpoint: "https://own:8006", APIToken: someToken, Insecure: true},
-			provider,
-			Credentials{Endpoint: "https://own:8006", APIToken: someToken, Insecure: true},
+		"given": {
+			Settings{Endpoint: "https://own", APIToken: someToken, Insecure: true},
+			credentials{Endpoint: "https://own:8006", APIToken: someToken, Insecure: true},
 			"",
 		},
 		"from a file": {
 			Settings{Endpoint: "https://own:8006", APITokenFile: file},
-			Credentials{},
-			Credentials{Endpoint: "https://own:8006", APIToken: someToken},
+			credentials{Endpoint: "https://own:8006", APIToken: someToken},
 			"",
 		},
-		"the provider's": {
-			Settings{}, provider, Credentials{Endpoint: "https://provider:8006", APIToken: provider.APIToken, CAFile: "provider.pem"}, "",
-		},
-		"a login before the provider's token": {
-			Settings{Username: "root@pam", Password: "x", Fingerprint: "ab"},
-			provider,
-			Credentials{Endpoint: "https://provider:8006", Username: "root@pam", Password: "x", Fingerprint: "ab"},
+		"a login": {
+			Settings{Endpoint: "https://own", Username: "root@pam", Password: "x", Fingerprint: "AB:CD"},
+			credentials{Endpoint: "https://own:8006", Username: "root@pam", Password: "x", Fingerprint: "abcd"},
 			"",
 		},
-		"nowhere":     {Settings{APIToken: someToken}, Credentials{}, Credentials{}, "endpoint: "},
-		"nobody":      {Settings{Endpoint: "https://own"}, Credentials{}, Credentials{}, "api_token: "},
-		"no password": {Settings{Endpoint: "https://own", Username: "root@pam"}, Credentials{}, Credentials{}, "api_token: "},
-		"no file":     {Settings{Endpoint: "https://own", APITokenFile: file + "2"}, Credentials{}, Credentials{}, "api_token_file: "},
-		"another's password": {
-			Settings{Endpoint: "https://own", Username: "me@pve"}, Credentials{Username: "root@pam", Password: "x"}, Credentials{}, "api_token: ",
-		},
+		"nowhere":     {Settings{APIToken: someToken}, credentials{}, "endpoint: "},
+		"nobody":      {Settings{Endpoint: "https://own"}, credentials{}, "api_token: "},
+		"no password": {Settings{Endpoint: "https://own", Username: "root@pam"}, credentials{}, "api_token: "},
+		"no file":     {Settings{Endpoint: "https://own", APITokenFile: file + "2"}, credentials{}, "api_token_file: "},
 	} {
-		got, err := tc.s.credentials(tc.fallback)
+		got, err := tc.s.credentials()
 		if tc.fails != "" {
 			if err == nil || !strings.HasPrefix(err.Error(), tc.fails) {
 				t.Errorf("%s: %v", name, err)
@@ -165,10 +154,11 @@ func TestCredentials(t *testing.T) {
 			continue
 		}
 		if err != nil || got != tc.want {
-			t.Errorf("%s: %+v: %v", name, struct{ c Credentials }{got}, err)
+			t.Errorf("%s: %+v: %v", name, struct{ c credentials }{got}, err)
 		}
 	}
-	if text := fmt.Sprintf("%v %+v %#v", provider, provider, provider); strings.Contains(text, provider.APIToken) {
+	own := credentials{APIToken: someToken}
+	if text := fmt.Sprintf("%v %+v %#v", own, own, own); strings.Contains(text, someToken) {
 		t.Errorf("printed as %s", text)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 )
 
 const (
@@ -79,7 +81,7 @@ func (c *client) await(ctx context.Context, upid string) (exit string, err error
 
 // through waits for a task that is better not stopped half-way, though ctx ends.
 func (c *client) through(ctx context.Context, upid string) (exit string, err error) {
-	ctx, cancel := lasting(ctx)
+	ctx, cancel := deploy.Lasting(ctx)
 	defer cancel()
 	return c.await(ctx, upid)
 }

@@ -63,7 +63,7 @@ func (u *upload) stage(ctx context.Context) error {
 		if !transient(err) {
 			return u.forbidden(ctx, err)
 		}
-		steady, cancel := lasting(ctx)
+		steady, cancel := deploy.Lasting(ctx)
 		there, unknown := u.arrived(steady)
 		cancel()
 		switch {

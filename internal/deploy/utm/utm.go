@@ -168,6 +168,7 @@ func wantsUEFI(i deploy.Image) (bool, error) {
 }
 
 func (t *target) Read(_ context.Context, have deploy.Result) (*deploy.Result, []string, error) {
+	have = localfile.Recorded(t.host, recordOf(have.Path), have)
 	_, drift, err := t.look(have)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the deployment: %w", err)
