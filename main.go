@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log"
 	"os"
@@ -39,10 +40,11 @@ func main() {
 	}()
 	select {
 	case err := <-served:
-		if err != nil {
+		if err = errors.Join(err, work.Close()); err != nil {
 			log.Fatal(err)
 		}
 	case <-abandoned:
+		_ = work.Close() // nobody listens any more
 		os.Exit(1)
 	}
 }

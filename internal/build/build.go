@@ -18,6 +18,8 @@ type Builder struct {
 	Host    host.Host
 	Store   *cache.Store
 	Version string // the provider's, for the manifest
+	// MaxParallel is how many builds may run at a time into Store, whoever starts them; 0 for any number.
+	MaxParallel int
 	// Accelerator proves what can run a guest of an architecture on the host.
 	Accelerator func(ctx context.Context, guest host.Arch) (qemu.Accelerator, error)
 	// Progress is told each step as it begins, and what it is waiting for; nil for none.
@@ -59,6 +61,11 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 	if err := b.reap(ctx, key); err != nil {
 		return nil, &Error{Step: "start", Err: err}
 	}
+	release, err := b.slot(ctx)
+	if err != nil {
+		return nil, &Error{Step: "slot", Err: err}
+	}
+	defer release() //nolint:errcheck // the slot ends with the process, too
 	if limit := s.Timeouts.Build; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("the build did not end within %s", limit))

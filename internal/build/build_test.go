@@ -14,6 +14,7 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
@@ -42,8 +43,20 @@ func kernel(code []byte) []byte {
 	return k
 }
 
+// onEachHost runs a test on this machine, and on it as a remote one.
+func onEachHost(t *testing.T, test func(t *testing.T, h host.Host)) {
+	qemutest.Need(t)
+	t.Run("local", func(t *testing.T) { test(t, host.NewLocal()) })
+	t.Run("ssh", func(t *testing.T) { test(t, hosttest.StartSSHD(t).Connect(t)) })
+}
+
 // testBuild is a builder with a store of its own, and a spec whose ISO holds a kernel.
 func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
+	t.Helper()
+	return testBuildOn(t, host.NewLocal(), files)
+}
+
+func testBuildOn(t *testing.T, h host.Host, files map[string][]byte) (*Builder, Spec) {
 	t.Helper()
 	image, err := media.Seed(files)
 	if err != nil {
@@ -54,7 +67,6 @@ func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
 	if err := os.WriteFile(iso, image, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := host.NewLocal()
 	b := &Builder{
 		Host: h, Store: cache.NewStore(h, filepath.Join(dir, "data"), filepath.Join(dir, "cache")), Version: "test",
 		Accelerator: func(context.Context, host.Arch) (qemu.Accelerator, error) {
@@ -122,8 +134,11 @@ func onlyLogs(t *testing.T, b *Builder, s Spec) {
 }
 
 func TestGuestThatNeverAsksForItsPreseed(t *testing.T) {
-	qemutest.Need(t)
-	b, s := testBuild(t, installer(halt))
+	onEachHost(t, guestThatNeverAsksForItsPreseed)
+}
+
+func guestThatNeverAsksForItsPreseed(t *testing.T, h host.Host) {
+	b, s := testBuildOn(t, h, installer(halt))
 	s.Timeouts.Stall = 6 * time.Second
 	shot := fails(t, b, s, "install", "stalls", "never asked for its preseed", "Screenshot: ", "Log: ")
 	if info, err := os.Stat(shot); err != nil || info.Size() == 0 {
@@ -147,9 +162,10 @@ func TestInstallerThatTakesTooLong(t *testing.T) {
 	onlyLogs(t, b, s)
 }
 
-func TestCancelledInstallation(t *testing.T) {
-	qemutest.Need(t)
-	b, s := testBuild(t, installer(halt))
+func TestCancelledInstallation(t *testing.T) { onEachHost(t, cancelledInstallation) }
+
+func cancelledInstallation(t *testing.T, h host.Host) {
+	b, s := testBuildOn(t, h, installer(halt))
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Progress = func(_ context.Context, m string) {
 		if strings.Contains(m, "guest start") || strings.Contains(m, "guest: start") {
@@ -164,9 +180,10 @@ func TestCancelledInstallation(t *testing.T) {
 }
 
 // TestKeptGuest leaves a failed guest running, and the next build of the same image ends it.
-func TestKeptGuest(t *testing.T) {
-	qemutest.Need(t)
-	b, s := testBuild(t, installer(halt))
+func TestKeptGuest(t *testing.T) { onEachHost(t, keptGuest) }
+
+func keptGuest(t *testing.T, h host.Host) {
+	b, s := testBuildOn(t, h, installer(halt))
 	s.KeepGuest = true
 	s.Timeouts.Install = 2 * time.Second
 	fails(t, b, s, "install", "was left running", socketName)
@@ -204,9 +221,10 @@ func ended(t *testing.T, r guestRecord) {
 }
 
 // TestOrphan ends the guest of a build whose process died, when another image is built.
-func TestOrphan(t *testing.T) {
-	qemutest.Need(t)
-	b, orphaned := testBuild(t, installer(halt))
+func TestOrphan(t *testing.T) { onEachHost(t, orphan) }
+
+func orphan(t *testing.T, h host.Host) {
+	b, orphaned := testBuildOn(t, h, installer(halt))
 	orphaned.KeepGuest = true
 	orphaned.Timeouts.Install = 2 * time.Second
 	fails(t, b, orphaned, "install")
@@ -226,9 +244,10 @@ func TestOrphan(t *testing.T) {
 }
 
 // TestGuestWithoutSSH boots an installed disk with nothing on it.
-func TestGuestWithoutSSH(t *testing.T) {
-	qemutest.Need(t)
-	b, s := testBuild(t, installer(halt))
+func TestGuestWithoutSSH(t *testing.T) { onEachHost(t, guestWithoutSSH) }
+
+func guestWithoutSSH(t *testing.T, h host.Host) {
+	b, s := testBuildOn(t, h, installer(halt))
 	s.Timeouts.SSH = 5 * time.Second
 	key := layer(t, s)
 	unlock, err := b.Store.Lock(t.Context(), key, nil)

@@ -9,12 +9,13 @@ import (
 type Error struct {
 	Step       string   // the step that failed: "install", "scripts", …
 	Err        error    // why
-	LogPath    string   // the build's log on the host
+	Machine    string   // whose the paths below are, "" for this machine
+	LogPath    string   // the build's log
 	Console    []string // last lines of the guest's serial console
 	Output     []string // last lines of the failing script
 	Requests   []string // HTTP requests the guest made, oldest first; nil when the step serves none
 	Served     bool     // whether the step served files, so that no request at all is a finding
-	Screenshot string   // path of a PNG on the host, "" for none
+	Screenshot string   // path of a PNG, "" for none
 	Hint       string   // what to do next
 }
 
@@ -34,11 +35,15 @@ func (e *Error) Detail() string {
 		b.WriteString("\nThe guest never asked for its preseed.\n")
 	}
 	section(&b, "Last lines of the serial console", e.Console)
+	on := ""
+	if e.Machine != "" {
+		on = " (on " + e.Machine + ")"
+	}
 	if e.Screenshot != "" {
-		fmt.Fprintf(&b, "\nScreenshot: %s\n", e.Screenshot)
+		fmt.Fprintf(&b, "\nScreenshot: %s%s\n", e.Screenshot, on)
 	}
 	if e.LogPath != "" {
-		fmt.Fprintf(&b, "\nLog: %s\n", e.LogPath)
+		fmt.Fprintf(&b, "\nLog: %s%s\n", e.LogPath, on)
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(&b, "\n%s\n", e.Hint)

@@ -3,10 +3,13 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 )
 
@@ -25,11 +28,17 @@ func (e *hintError) Unwrap() error { return e.err }
 
 // fail gathers the evidence of a failed step while the guest still stands.
 func (st *state) fail(ctx context.Context, step string, err error) *Error {
-	failed := &Error{Step: step, Err: err, LogPath: st.log.path}
+	if lost := st.disconnected(err); lost != nil {
+		err = lost
+	}
+	failed := &Error{Step: step, Err: err, Machine: st.remote(), LogPath: st.log.path}
 	st.note(ctx, step, "failed", err.Error())
 	if ctx.Err() != nil {
 		failed.Err = context.Cause(ctx)
 		return failed
+	}
+	if errors.Is(err, host.ErrDisconnected) {
+		return failed // there is nobody to ask
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -58,6 +67,37 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 		failed.Screenshot = shot
 	}
 	return failed
+}
+
+// remote is the machine's name, "" for this one.
+func (b *Builder) remote() string {
+	if name := b.Host.Name(); name != localBuilder {
+		return name
+	}
+	return ""
+}
+
+// disconnected is the loss of the connection to the machine when err comes of it, also where a guest's dead connection
+// is all that err tells; else nil.
+func (st *state) disconnected(err error) error {
+	if _, now := st.Host.Stat(st.dir); errors.Is(now, host.ErrDisconnected) {
+		err = now
+	}
+	if !errors.Is(err, host.ErrDisconnected) {
+		return nil
+	}
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fmt.Errorf("the connection to %s was lost: %w", st.Host.Name(), err)
+}
+
+// disconnectedHint says what becomes of a build whose connection was lost.
+func (b *Builder) disconnectedHint() string {
+	return fmt.Sprintf("A guest that was running on %[1]s goes on there. Once the lost connection's locks have run out, in two minutes at most, "+
+		"the next build on %[1]s ends it and removes what this one left. See that %[1]s can be reached by SSH, then apply again; "+
+		"a finished installation is not repeated.", b.Host.Name())
 }
 
 // escapes are terminal control sequences. Source: ECMA-48, 5.4.

@@ -51,10 +51,11 @@ func (st *state) runtimeDir() (string, error) {
 }
 
 // start runs a guest until it ends or the build does, and records it so that a later run can end it when this
-// one is killed.
+// one is killed, or loses its machine.
 func (st *state) start(ctx context.Context, m qemu.Machine) error {
 	st.Defer("remove the guest's record", func(context.Context) error { return st.Host.RemoveAll(st.path(recordFile)) })
-	if err := st.record(m.QMPSocket); err != nil {
+	record := guestRecord{Key: st.key, QMP: m.QMPSocket}
+	if err := st.record(record); err != nil {
 		return err
 	}
 	vm, err := qemu.Start(ctx, st.Host, m)
@@ -63,6 +64,11 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 	}
 	st.vm, st.consoleLog = vm, m.ConsoleLog
 	st.Defer("end the guest "+m.Name, vm.Kill)
+	if record.Process = vm.Ref(); record.Process != nil {
+		if err := st.record(record); err != nil {
+			return err
+		}
+	}
 	st.note(ctx, "guest", "start", m.Name)
 	return nil
 }
@@ -89,8 +95,11 @@ func (st *state) whileUp(ctx context.Context, f func(context.Context) error) err
 		select {
 		case <-up.Done():
 		case <-vm.Done():
-			exit, _ := vm.Wait(context.WithoutCancel(ctx))
-			cancel(&guestEndedError{exit})
+			exit, err := vm.Wait(context.WithoutCancel(ctx))
+			if err == nil {
+				err = &guestEndedError{exit}
+			}
+			cancel(err)
 		}
 	}()
 	err := f(up)

@@ -52,7 +52,7 @@ func (j *journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	_, err := j.text.Write(p)
-	j.err = errors.Join(j.err, err)
+	j.keep(err)
 	return len(p), nil
 }
 
@@ -64,7 +64,14 @@ func (j *journal) Event(step, name, detail string) {
 	defer j.mu.Unlock()
 	_, werr := j.events.Write(append(line, '\n'))
 	_, terr := fmt.Fprintf(j.text, "%s [%s] %s %s\n", e.Time.Format(time.TimeOnly), step, name, detail)
-	j.err = errors.Join(j.err, err, werr, terr)
+	j.keep(errors.Join(err, werr, terr))
+}
+
+// keep remembers the first thing that went wrong: what follows is mostly the same again.
+func (j *journal) keep(err error) {
+	if j.err == nil {
+		j.err = err
+	}
 }
 
 // Close flushes both logs and returns the first thing that went wrong with them.

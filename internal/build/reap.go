@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,15 +22,16 @@ type guestRecord struct {
 	Key  string `json:"key"`
 	QMP  string `json:"qmp"`
 	Kept bool   `json:"kept"` // on_error = "keep": ended only by the next build of the same image
+	// Process is QEMU itself, on another machine: there a lost connection of ours may hold the monitor for hours.
+	Process *host.ProcessRef `json:"process,omitempty"`
 }
 
 const recordFile = "guest.json"
 
-func (st *state) record(socket string) error {
-	return st.writeRecord(guestRecord{Key: st.key, QMP: socket})
-}
+// reapTime bounds each thing that is asked of what an earlier build left.
+const reapTime = 10 * time.Second
 
-func (st *state) writeRecord(r guestRecord) error {
+func (st *state) record(r guestRecord) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -67,8 +69,8 @@ func (b *Builder) reap(ctx context.Context, own string) error {
 		if r.Kept {
 			continue
 		}
-		try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		unlock, err := b.Store.Lock(try, r.Key, nil)
+		try, cancel := context.WithTimeout(ctx, reapTime)
+		unlock, err := b.Store.Lock(try, r.Key, cancel)
 		cancel()
 		if err != nil {
 			continue // it still builds
@@ -87,13 +89,14 @@ func (st *state) keepGuest() (hint string, err error) {
 		return "", err
 	}
 	r.Kept = true
-	if err := st.writeRecord(r); err != nil {
+	if err := st.record(r); err != nil {
 		return "", err
 	}
 	if err := st.vm.Release(); err != nil {
 		return "", err
 	}
-	hint = "The guest was left running (on_error = \"keep\"); the next build of this image ends it. Its monitor: " + r.QMP
+	where := cmp.Or(st.remote(), "this machine")
+	hint = fmt.Sprintf("The guest was left running on %s (on_error = \"keep\"); the next build of this image ends it. Its monitor: %s", where, r.QMP)
 	if st.layer == nil { // the installer has no SSH server
 		return hint, nil
 	}
@@ -102,18 +105,24 @@ func (st *state) keepGuest() (hint string, err error) {
 		return hint, err
 	}
 	_, port, err := net.SplitHostPort(st.vm.SSHAddr())
-	return fmt.Sprintf("%s\nLog in with: ssh -i %s -p %s -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no root@127.0.0.1",
+	return fmt.Sprintf("%s\nLog in from there with: ssh -i %s -p %s -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no root@127.0.0.1",
 		hint, key, port), err
 }
 
 // endGuest ends a recorded guest and removes all that its build left but the logs.
 func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) error {
-	limit, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, cancel := context.WithTimeout(ctx, reapTime)
 	defer cancel()
-	switch err := qemu.QuitAt(limit, b.Host, r.QMP); {
+	err := qemu.QuitAt(limit, b.Host, r.QMP)
+	if h, ok := b.Host.(reattacher); ok && r.Process != nil {
+		if certain := endProcess(ctx, h, *r.Process); err != nil || !errors.Is(certain, host.ErrNotFound) {
+			err = certain
+		}
+	}
+	switch {
 	case err == nil:
 		b.progress(ctx, "ended the guest that an earlier build left: "+dir)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // it has ended by itself
+	case b.ended(r, err):
 	default:
 		return fmt.Errorf("cannot end the guest that an earlier build left (%s): %w", r.QMP, err)
 	}
@@ -130,6 +139,33 @@ func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ended tells by the error of reaching a guest that it has ended by itself. Through SSH every socket nobody listens on
+// looks the same; QEMU removes its own when it ends.
+func (b *Builder) ended(r guestRecord, err error) bool {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, host.ErrNotFound) {
+		return true
+	}
+	_, err = b.Host.Stat(r.QMP)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// reattacher is a Host on which processes outlive the connection they were started through.
+type reattacher interface {
+	Reattach(ctx context.Context, ref host.ProcessRef) (*host.SSHProcess, error)
+}
+
+// endProcess ends a process if it still runs, and clears away what its machine kept of it. The error of one of which
+// nothing is left wraps host.ErrNotFound.
+func endProcess(ctx context.Context, h reattacher, ref host.ProcessRef) error {
+	limit, cancel := context.WithTimeout(ctx, reapTime)
+	defer cancel()
+	p, err := h.Reattach(limit, ref)
+	if err != nil {
+		return err
+	}
+	return p.Terminate(limit)
 }
 
 func readRecord(h host.Files, name string) (r guestRecord, err error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -93,20 +94,25 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 		}
 		st.note(ctx, s.name, "end", st.took(s.name, begun).String())
 	}
-	err := st.cleanUp(ctx, failed)
-	err = errors.Join(err, st.log.Close())
-	if failed != nil {
+	err := errors.Join(st.cleanUp(ctx, failed), st.log.Close())
+	switch {
+	case failed == nil && err == nil:
+		return st.result, nil
+	case failed == nil:
+		failed = &Error{Step: "clean-up", Err: err, Machine: st.remote(), LogPath: st.log.path}
+	case errors.Is(failed.Err, host.ErrDisconnected): // the rest comes of it
+	default:
 		failed.Err = errors.Join(failed.Err, err)
-		return st.result, failed
 	}
-	if err != nil {
-		return st.result, &Error{Step: "clean-up", Err: err, LogPath: st.log.path}
+	if errors.Is(failed.Err, host.ErrDisconnected) {
+		failed.Hint = st.disconnectedHint()
 	}
-	return st.result, nil
+	return st.result, failed
 }
 
 // cleanUp undoes what the build holds. It outlives cancellation, within cleanupTime. A guest that the user
-// wants to look at (on_error = "keep") stays, and so does all that was made before it.
+// wants to look at (on_error = "keep") stays, and so does all that was made before it. Once the machine is out of reach
+// the rest is left as it is, with the guest's record: the next build there goes by that.
 func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	if failed != nil && st.KeepGuest && st.running() && ctx.Err() == nil {
 		hint, err := st.keepGuest()
@@ -117,8 +123,12 @@ func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	defer cancel()
 	var errs []error
 	for _, c := range slices.Backward(st.cleanups) {
-		if err := c.run(ctx); err != nil {
+		err := c.run(ctx)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot %s: %w", c.what, err))
+		}
+		if errors.Is(err, host.ErrDisconnected) {
+			break
 		}
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,13 @@ func ensureISO(ctx context.Context, st *state) error {
 		return fmt.Errorf("cannot tell the free space of the store: %w", err)
 	}
 	if free < spaceNeeded {
+		setting := "data_dir"
+		if st.remote() != "" {
+			setting = "the remote's work_dir"
+		}
 		return &hintError{
 			fmt.Errorf("disk full: %d MiB are free below %s, a build wants %d MiB", free>>20, st.dir, uint64(spaceNeeded)>>20),
-			"Free some space, or set data_dir to a larger file system.",
+			fmt.Sprintf("Free some space, or set %s to a larger file system.", setting),
 		}
 	}
 	var told time.Time
@@ -46,7 +51,7 @@ func chooseAccelerator(ctx context.Context, st *state) error {
 	}
 	if accel.Name == qemu.TCG && !st.Emulation {
 		return &hintError{
-			fmt.Errorf("this host %w %s guests: %s", ErrNotAccelerated, st.Arch, accel.Reason),
+			fmt.Errorf("%s %w %s guests: %s", cmp.Or(st.remote(), "this host"), ErrNotAccelerated, st.Arch, accel.Reason),
 			"Set emulation = true to build by emulation (ten times slower or more), or build on a host with acceleration.",
 		}
 	}

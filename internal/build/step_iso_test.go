@@ -11,6 +11,7 @@ import (
 
 func TestEmulationMustBeAllowed(t *testing.T) {
 	st := &state{Spec: testSpec(), Builder: &Builder{
+		Host: host.NewLocal(),
 		Accelerator: func(context.Context, host.Arch) (qemu.Accelerator, error) {
 			return qemu.Accelerator{Name: qemu.TCG, Reason: "there is no /dev/kvm"}, nil
 		},

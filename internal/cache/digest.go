@@ -87,8 +87,7 @@ func (s *Store) hash(ctx context.Context, name string) (sum string, err error) {
 	if err != nil {
 		return "", err
 	}
-	d := sha256.New()
-	if _, err := io.CopyBuffer(d, contextReader{ctx, f}, make([]byte, 1<<20)); err != nil {
+	if sum, err = s.sum(ctx, name, f); err != nil {
 		return "", fmt.Errorf("cannot read %s: %w", name, err)
 	}
 	after, err := f.Stat()
@@ -97,6 +96,22 @@ func (s *Store) hash(ctx context.Context, name string) (sum string, err error) {
 	}
 	if !fingerprintOf(before).equal(fingerprintOf(after)) {
 		return "", fmt.Errorf("cannot read %s: it changes while it is read", name)
+	}
+	return sum, nil
+}
+
+// sum is the digest of an open file: on another machine by a program there, which spares the file a journey, unless it
+// has none.
+func (s *Store) sum(ctx context.Context, name string, f io.Reader) (string, error) {
+	if s.local != nil {
+		sum, err := s.hashThere(ctx, name)
+		if !errors.Is(err, host.ErrNotFound) {
+			return sum, err
+		}
+	}
+	d := sha256.New()
+	if _, err := io.CopyBuffer(d, contextReader{ctx, f}, make([]byte, 1<<20)); err != nil {
+		return "", err
 	}
 	return hex.EncodeToString(d.Sum(nil)), nil
 }

@@ -97,14 +97,21 @@ func (s *Store) Verify(ctx context.Context, img *Image) error {
 // manifest. The caller holds the key's lock. The image appears last and whole; whatever stood in its place goes
 // first. When it fails there is no image, and tmp is left to the caller.
 func (s *Store) PublishImage(ctx context.Context, tmp string, m Manifest) (*Image, error) {
+	sum, err := s.hash(ctx, tmp)
+	if err != nil {
+		return nil, fmt.Errorf("cannot publish an image: %w", err)
+	}
+	m.SHA256 = sum
+	return s.publishImage(tmp, m)
+}
+
+// publishImage is PublishImage of an image whose digest is known.
+func (s *Store) publishImage(tmp string, m Manifest) (*Image, error) {
 	img, err := s.newImage(m.Name, m.Arch, m.Key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot publish an image: %w", err)
 	}
 	m.Schema = manifestSchema
-	if m.SHA256, err = s.hash(ctx, tmp); err != nil {
-		return nil, fmt.Errorf("cannot publish an image: %w", err)
-	}
 	info, err := s.h.Stat(tmp)
 	if err != nil {
 		return nil, fmt.Errorf("cannot publish an image: %w", err)
@@ -121,9 +128,9 @@ func (s *Store) PublishImage(ctx context.Context, tmp string, m Manifest) (*Imag
 	return img, nil
 }
 
-// DeleteImage removes whatever there is of an image, damaged or not: the file, its manifest, its build's logs and its
-// entry in registry.yml. The caller holds the key's lock and has seen that nobody references the image. One that is
-// gone already is no error.
+// DeleteImage removes whatever there is of an image, damaged or not: the file, its manifest, its build's logs, what
+// has arrived of it from another store, and its entry in registry.yml. The caller holds the key's lock and has seen
+// that nobody references the image. One that is gone already is no error.
 func (s *Store) DeleteImage(ctx context.Context, name string, arch host.Arch, key string) error {
 	img, err := s.newImage(name, arch, key)
 	if err != nil {
@@ -133,6 +140,7 @@ func (s *Store) DeleteImage(ctx context.Context, name string, arch host.Arch, ke
 		host.RemoveIfExists(s.h, img.Path), // first: a manifest without an image is nothing
 		host.RemoveIfExists(s.h, img.ManifestPath),
 		s.h.RemoveAll(s.BuildDir(key)),
+		s.h.RemoveAll(s.fetchDir(ImageID(name, arch, key))),
 		s.unregister(ctx, img))
 	if err != nil {
 		return fmt.Errorf("cannot delete image %s: %w", img.Path, err)

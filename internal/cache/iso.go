@@ -16,7 +16,7 @@ import (
 )
 
 // ISO is an installer image and where it is to be had. Path, or a URL that is a file:// URL or an absolute path,
-// names a file on the host, which is used where it is.
+// names a file on the provider's machine. There it is used where it is; a remote store takes a copy.
 type ISO struct {
 	Name        string // in the catalog, for messages
 	URL         string
@@ -41,7 +41,7 @@ func (e *ChecksumError) Error() string {
 }
 
 // ISODigest is the SHA-256 of an ISO as 64 hex digits. It never downloads the ISO: the digest is the catalog's
-// checksum, else the ISO's line of the SHA256SUMS file at ChecksumURL, else computed from a file on the host and
+// checksum, else the ISO's line of the SHA256SUMS file at ChecksumURL, else computed from a file and
 // remembered until that changes. Errors: ErrNoChecksum, *StatusError, fs.ErrNotExist.
 func (s *Store) ISODigest(ctx context.Context, iso ISO) (string, error) {
 	sum, err := s.isoDigest(ctx, iso)
@@ -71,13 +71,13 @@ func (s *Store) isoDigest(ctx context.Context, iso ISO) (string, error) {
 		}
 		return sum, nil
 	case local:
-		return s.FileDigest(ctx, file)
+		return s.onProvider().FileDigest(ctx, file)
 	default:
 		return "", fmt.Errorf("%w: set its sha256 or the URL of a SHA256SUMS file", ErrNoChecksum)
 	}
 }
 
-// EnsureISO returns the path on the host of the ISO's file, verified against ISODigest. A file on the host is used
+// EnsureISO returns the path on the host of the ISO's file, verified against ISODigest. A file that is here is used
 // where it is; anything else is downloaded to cacheDir/isos, once for any number of callers in any number of
 // processes, and a download that was cut short goes on where it ended. progress, when not nil, is called often from
 // one goroutine with the bytes there are and the bytes there will be, 0 when the server does not say. Errors:
@@ -95,20 +95,20 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 	if err != nil {
 		return "", err
 	}
-	file, local, err := iso.local()
+	source, local, err := iso.local()
 	if err != nil {
 		return "", err
 	}
-	if local {
-		got, err := s.FileDigest(ctx, file)
+	if local && s.local == nil {
+		got, err := s.FileDigest(ctx, source)
 		if err == nil && got != want {
-			err = &ChecksumError{Want: want, Got: got, URL: file}
+			err = &ChecksumError{Want: want, Got: got, URL: source}
 		}
-		return file, err
+		return source, err
 	}
 	// The digest is in the name, so that two ISOs of one file name, or two versions of one, get along.
 	dir := path.Join(s.cacheDir, "isos")
-	file = path.Join(dir, Short(want)+"-"+safeFilename(iso.filename()))
+	file := path.Join(dir, Short(want)+"-"+safeFilename(iso.filename()))
 	if err := s.h.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot make the download directory: %w", err)
 	}
@@ -127,11 +127,14 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", err
 	}
+	if local {
+		return file, s.takeISO(ctx, source, file, want, progress)
+	}
 	d := download{Store: s, url: iso.URL, file: file, part: file + host.PartSuffix, progress: progress}
 	return file, d.run(ctx, want)
 }
 
-// local is the path of an ISO that is a file on the host.
+// local is the path of an ISO that is a file on the provider's machine.
 func (i ISO) local() (file string, ok bool, err error) {
 	file = i.Path
 	if file == "" {

@@ -73,7 +73,8 @@ func (s *Store) Layer(ctx context.Context, key string) (*Layer, error) {
 	if l.Schema != manifestSchema || l.Key != key {
 		return nil, fmt.Errorf("layer %s: %w: its description is another's", disk, ErrCorrupt)
 	}
-	if info.Size() != l.SizeBytes || !info.ModTime().Equal(l.ModifiedAt) {
+	// In full seconds: SFTP has no others, and a machine may use its own store as well.
+	if info.Size() != l.SizeBytes || info.ModTime().Unix() != l.ModifiedAt.Unix() {
 		return nil, fmt.Errorf("layer %s: %w: the disk was changed", disk, ErrCorrupt)
 	}
 	return l, nil

@@ -48,9 +48,9 @@ func (s *Store) PruneLayers(ctx context.Context, age time.Duration) error {
 }
 
 func (s *Store) pruneLayer(ctx context.Context, key string) error {
-	try, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	try, cancel := context.WithCancel(ctx)
 	defer cancel()
-	unlock, err := s.h.Lock(try, path.Join(s.locksDir(), key+".lock"), nil)
+	unlock, err := s.h.Lock(try, path.Join(s.locksDir(), key+".lock"), cancel)
 	if try.Err() != nil && ctx.Err() == nil {
 		return nil
 	}

@@ -23,6 +23,7 @@ type Store struct {
 	h        host.Host
 	dataDir  string
 	cacheDir string
+	local    *Store // the one on the provider's machine, nil when this is it
 
 	client  *http.Client
 	backoff time.Duration // before the first retry of a download; doubled after each
@@ -68,6 +69,25 @@ func (s *Store) Lock(ctx context.Context, key string, waiting func()) (unlock fu
 		return nil, errors.Join(err, unlock())
 	}
 	return unlock, nil
+}
+
+// TrySlot takes the n-th of the store's build slots, counted from 0; nil when somebody has it, in any process on any
+// machine that builds into this store.
+func (s *Store) TrySlot(ctx context.Context, n int) (release func() error, err error) {
+	if err := s.makeDirs(); err != nil {
+		return nil, err
+	}
+	try, cancel := context.WithCancel(ctx)
+	defer cancel()
+	taken := false
+	release, err = s.h.Lock(try, path.Join(s.locksDir(), fmt.Sprintf("slot-%d.lock", n)), func() {
+		taken = true
+		cancel()
+	})
+	if taken && err != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		return nil, nil
+	}
+	return release, err
 }
 
 func (s *Store) makeDirs() error {

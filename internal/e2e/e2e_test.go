@@ -29,6 +29,7 @@ func TestImage(t *testing.T) {
 		{"SecondApplyDoesNothing", secondApply},
 		{"Clone", cloneOfImage},
 		{"Deploy", deployImage},
+		{"RemoteBuild", remoteBuild},
 		{"EditedScript", editedScript},
 		{"Destroy", destroyImage},
 		{"InterruptedScript", interruptedScript},

@@ -42,21 +42,27 @@ func (w *workspace) interrupt(t *testing.T, step, name string) {
 	r := w.start(t, "apply", "-auto-approve")
 	ended := make(chan int, 1)
 	go func() { ended <- r.wait(t) }()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !w.logged(t, step, name) {
-		select {
-		case status := <-ended:
-			t.Fatalf("apply ended with status %d before %s %s", status, step, name)
-		case <-tick.C:
-		}
-	}
+	w.await(t, ended, step, name)
 	t.Logf("SIGINT at %s %s", step, name)
 	must(t, r.cmd.Process.Signal(os.Interrupt))
 	if status := <-ended; status == 0 {
 		t.Fatal("an interrupted apply must not succeed")
 	}
 	w.nothingLeft(t)
+}
+
+// await waits until a build logs an event, before the CLI that builds has ended.
+func (b *bench) await(t *testing.T, ended <-chan int, step, name string) {
+	t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for !b.logged(t, step, name) {
+		select {
+		case status := <-ended:
+			t.Fatalf("apply ended with status %d before %s %s", status, step, name)
+		case <-tick.C:
+		}
+	}
 }
 
 func (b *bench) logged(t *testing.T, step, name string) bool {

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -58,11 +59,12 @@ func ReadFile(h Files, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(f)
+	var data bytes.Buffer
+	_, err = io.Copy(&data, f) // a file of another machine comes in large pieces that way
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // RemoveIfExists removes a file; that there is none is no error.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -99,16 +100,15 @@ func (h *SSH) Disconnected() <-chan struct{} {
 	return h.conn.done
 }
 
-// current is the connection, or the reason that there is none.
+// current is the connection, or the reason that there is none. A connection is lost as soon as any call has said so.
 func (h *SSH) current() (*sshConn, error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	select {
-	case <-h.conn.done:
-		return nil, h.conn.explain(ErrDisconnected)
-	default:
-		return h.conn, nil
+	conn := h.conn
+	h.mu.Unlock()
+	if conn.lost() {
+		return nil, conn.explain(io.ErrUnexpectedEOF)
 	}
+	return conn, nil
 }
 
 // dial connects, and learns what must be known of the machine.

@@ -127,19 +127,30 @@ type Settings struct {
 	ISODir   string // iso.iso_dir
 	ImageDir string // build.image_dir
 
-	Builders map[host.Arch]string // build.builders: Local or the name of a remote
-	Remotes  map[string]Remote    // build.remotes
-	Serve    Serve
-	SSHUser  string // build.ssh.user
-	SSHPort  int64  // build.ssh.port
+	Builders          map[host.Arch][]string // build.builders: Local or names of remotes, in order
+	Remotes           map[string]Remote      // build.remotes
+	MaxParallelBuilds int64                  // build.max_parallel_builds on this machine, 0 for no limit
+
+	Serve   Serve
+	SSHUser string // build.ssh.user
+	SSHPort int64  // build.ssh.port
 }
 
-// Remote is a machine of build.remotes.
+// Remote is a machine of build.remotes. How to reach it is left to SSH's own configuration where it is "" or 0.
 type Remote struct {
-	Type string // "ssh"
-	Host string
-	User string
+	Type              string // "ssh"
+	Host              string // a name, an address, or an alias of ~/.ssh/config
+	Port              int64
+	User              string
+	IdentityFile      string // absolute path
+	JumpHost          string // [user@]host[:port], several separated by commas
+	KnownHosts        string // absolute path
+	WorkDir           string // folder on that machine, absolute or below "~/"
+	MaxParallelBuilds int64  // 0 for no limit
 }
+
+// DefaultWorkDir is the folder on a remote that does not say.
+const DefaultWorkDir = "~/.local/share/pim"
 
 // Serve is pim.yml's serve section.
 type Serve struct {

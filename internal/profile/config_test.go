@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
@@ -199,6 +201,38 @@ func TestLoadFaults(t *testing.T) {
 			"pim.yml", "build:\n  builders: {aarch64: local}\n",
 			`pim.yml:2:14: build.builders.aarch64: unknown architecture "aarch64" (did you mean "arm64"?)`,
 		},
+		"one bad builder of several": {
+			"pim.yml", "build:\n  builders:\n    arm64: [local, pve]\n",
+			`pim.yml:3:20: build.builders.arm64[1]: "pve" is neither local nor a remote of build.remotes (known: local)`,
+		},
+		"architecture without a builder": {
+			"pim.yml", "build:\n  builders: {arm64: []}\n",
+			`pim.yml:2:21: build.builders.arm64: names no builder (name one, or remove it)`,
+		},
+		"builder that is a number": {
+			"pim.yml", "build:\n  builders: {arm64: 1}\n",
+			`pim.yml:2:21: build.builders.arm64: must be a name or a list of names, not the number 1`,
+		},
+		"remote that is this machine": {
+			"pim.yml", "build:\n  remotes:\n    local: {host: pve.example.test}\n",
+			`pim.yml:3:5: build.remotes.local: is the name of this machine (choose another name)`,
+		},
+		"remote's port": {
+			"pim.yml", "build:\n  remotes:\n    pve: {host: pve.example.test, port: 65536}\n",
+			`pim.yml:3:41: build.remotes.pve.port: must be a port between 1 and 65535, not 65536`,
+		},
+		"remote's folder": {
+			"pim.yml", "build:\n  remotes:\n    pve: {host: pve.example.test, work_dir: pim}\n",
+			`pim.yml:3:45: build.remotes.pve.work_dir: "pim" is not an absolute path there, or one that begins with ~/`,
+		},
+		"fewer builds than none": {
+			"pim.yml", "build:\n  max_parallel_builds: -1\n",
+			`pim.yml:2:24: build.max_parallel_builds: must be at least 0, not -1`,
+		},
+		"remote of another type": {
+			"pim.yml", "build:\n  remotes:\n    pve: {host: pve.example.test, type: proxmox}\n",
+			`pim.yml:3:41: build.remotes.pve.type: unknown value "proxmox" (known: ssh)`,
+		},
 		"remote without host": {
 			"pim.yml", "build:\n  remotes:\n    pve: {user: root}\n",
 			`pim.yml:3:5: build.remotes.pve: has no host (add host: the machine's name or address)`,
@@ -298,9 +332,6 @@ build:
   memory: 4096
   cpus: 4
   ssh: {user: root, timeout: 1800, port: 2222}
-  builders: {arm64: local, x86_64: pve}
-  remotes:
-    pve: {type: ssh, host: pve.example.test, user: root}
 `})
 	c, err := profile.Load(profile.Options{ConfigDir: dir})
 	if err != nil {
@@ -315,15 +346,55 @@ build:
 			t.Errorf("directory %q, want %q", d[0], d[1])
 		}
 	}
-	if s.Builders["x86_64"] != "pve" || s.Remotes["pve"] != (profile.Remote{Type: "ssh", Host: "pve.example.test", User: "root"}) {
-		t.Errorf("builders %v, remotes %v", s.Builders, s.Remotes)
-	}
 	if s.Serve != (profile.Serve{Profile: "dev", Port: 8080}) || s.SSHUser != "root" || s.SSHPort != 2222 {
 		t.Errorf("settings %+v", s)
 	}
 	res := resolve(t, c, profile.Request{})
 	if res.DiskSize != 30<<30 || res.Memory != 4096 || res.CPUs != 4 || res.SSHTimeout.Minutes() != 30 {
 		t.Errorf("pim.yml's build section is not below every profile: %+v", res)
+	}
+}
+
+// Builders are known whatever is wrong elsewhere.
+func TestLoadSettings(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	dir := write(t, map[string]string{"profiles.d/a.yml": "not: [a, profile]", "pim.yml": `
+build:
+  max_parallel_builds: 1
+  builders: {arm64: local, x86_64: [pve, lab]}
+  remotes:
+    pve: {host: pve.example.test}
+    lab:
+      type: ssh
+      host: lab
+      port: 2222
+      user: root
+      identity_file: ~/.ssh/lab
+      jump_host: jump.example.test
+      known_hosts: known_hosts
+      work_dir: /srv/pim
+      max_parallel_builds: 2
+`})
+	s, err := profile.LoadSettings(profile.Options{ConfigDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	builders := map[host.Arch][]string{host.ARM64: {"local"}, host.X86_64: {"pve", "lab"}}
+	remotes := map[string]profile.Remote{
+		"pve": {Type: "ssh", Host: "pve.example.test", WorkDir: profile.DefaultWorkDir},
+		"lab": {
+			Type: "ssh", Host: "lab", Port: 2222, User: "root", IdentityFile: filepath.Join(home, ".ssh/lab"), JumpHost: "jump.example.test",
+			KnownHosts: filepath.Join(dir, "known_hosts"), WorkDir: "/srv/pim", MaxParallelBuilds: 2,
+		},
+	}
+	if !reflect.DeepEqual(s.Builders, builders) || !reflect.DeepEqual(s.Remotes, remotes) || s.MaxParallelBuilds != 1 {
+		t.Errorf("got %+v", s)
+	}
+	broken := write(t, map[string]string{"pim.yml": "build: {builders: {x86_64: pve}}"})
+	s, err = profile.LoadSettings(profile.Options{ConfigDir: dir, ProjectDir: broken})
+	if err == nil || s.Remotes != nil {
+		t.Errorf("got %+v, %v, want the fault of the project's file", s, err)
 	}
 }
 

@@ -41,6 +41,13 @@ func atLeast(least int64, unit string) rule[int64] {
 	}
 }
 
+func tcpPort(v int64) *Error {
+	if v >= 1 && v <= 65535 {
+		return nil
+	}
+	return &Error{Msg: fmt.Sprintf("must be a port between 1 and 65535, not %d", v)}
+}
+
 func positive(v time.Duration) *Error {
 	if v > 0 {
 		return nil

@@ -11,13 +11,25 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
+// LoadSettings reads pim.yml and nothing else, so that no fault elsewhere keeps an image on a remote machine from being
+// read or destroyed. It fails with Errors.
+func LoadSettings(o Options) (Settings, error) {
+	files, errs := findFiles(o)
+	c := &Config{files: files}
+	c.loadSettings(&errs)
+	if len(errs) > 0 {
+		return Settings{}, errs
+	}
+	return c.Settings, nil
+}
+
 // Local is the builder that is this machine.
 const Local = "local"
 
 // loadSettings reads pim.yml into c.Settings. What its build section says of every image is the layer returned.
 func (c *Config) loadSettings(errs *Errors) layer {
 	s := &c.Settings
-	s.Builders, s.Remotes = map[host.Arch]string{}, map[string]Remote{}
+	s.Builders, s.Remotes = map[host.Arch][]string{}, map[string]Remote{}
 	l := layer{at: map[string]place{}}
 	f, ok := c.files[settingsFile]
 	if !ok {
@@ -32,7 +44,7 @@ func (c *Config) loadSettings(errs *Errors) layer {
 	if root := d.parse(data); root != nil {
 		d.object(root, "", s.fields(&l.Profile))
 	}
-	c.checkBuilders(d)
+	c.checkBuilders(&l, errs)
 	for at, dir := range map[string]*string{"iso.iso_dir": &s.ISODir, "build.image_dir": &s.ImageDir} {
 		abs, err := expand(*dir, filepath.Dir(f.path))
 		if err != nil {
@@ -60,6 +72,7 @@ func (s *Settings) fields(p *Profile) []field {
 				plain("port", &s.SSHPort, whole, atLeast(1, "")),
 				optional("timeout", &p.SSHTimeout, duration, positive),
 			),
+			plain("max_parallel_builds", &s.MaxParallelBuilds, whole, atLeast(0, "")),
 			dictionary("builders", s.builder),
 			dictionary("remotes", s.remote),
 		),
@@ -72,38 +85,67 @@ func (s *Settings) builder(d *decoder, key, value *yaml.Node, path string) {
 		d.fail(key, path, e)
 		return
 	}
-	name, e := text(value)
-	if e != nil {
-		d.fail(value, path, e)
-		return
-	}
 	d.record(value, path)
-	s.Builders[arch] = name
+	var names []string
+	switch one, e := text(value); {
+	case e == nil && one != "":
+		names = []string{one}
+	case value.Kind == yaml.ScalarNode:
+		d.fail(value, path, wrongType("a name or a list of names", value))
+		return
+	default:
+		list("", &names, text).decode(d, value, path)
+	}
+	s.Builders[arch] = names
 }
 
 func (s *Settings) remote(d *decoder, key, value *yaml.Node, path string) {
-	r := Remote{Type: "ssh"}
+	name, r := key.Value, Remote{Type: "ssh", WorkDir: DefaultWorkDir}
+	if e := validName(name); e != nil {
+		d.fail(key, path, e)
+		return
+	}
+	if name == Local {
+		d.fail(key, path, &Error{Msg: "is the name of this machine", Hint: "choose another name"})
+		return
+	}
 	d.object(value, path, []field{
 		plain("type", &r.Type, text, oneOf("ssh")),
 		plain("host", &r.Host, text),
+		plain("port", &r.Port, whole, tcpPort),
 		plain("user", &r.User, text),
+		plain("identity_file", &r.IdentityFile, text),
+		plain("jump_host", &r.JumpHost, text),
+		plain("known_hosts", &r.KnownHosts, text),
+		plain("work_dir", &r.WorkDir, text, matches(`~?/.*[^/].*`, "an absolute path there, or one that begins with ~/")),
+		plain("max_parallel_builds", &r.MaxParallelBuilds, whole, atLeast(0, "")),
 	})
 	if r.Host == "" {
 		d.fail(key, path, &Error{Msg: "has no host", Hint: "add host: the machine's name or address"})
 	}
-	s.Remotes[key.Value] = r
+	for name, file := range map[string]*string{"identity_file": &r.IdentityFile, "known_hosts": &r.KnownHosts} {
+		abs, err := expand(*file, filepath.Dir(d.file))
+		if err != nil {
+			d.fail(value, join(path, name), &Error{Msg: "cannot use the file", Err: err})
+		}
+		*file = abs
+	}
+	s.Remotes[name] = r
 }
 
 // checkBuilders wants every builder to be this machine or a remote that exists.
-func (c *Config) checkBuilders(d *decoder) {
+func (c *Config) checkBuilders(l *layer, errs *Errors) {
 	known := append([]string{Local}, slices.Sorted(maps.Keys(c.Settings.Remotes))...)
-	for arch, name := range c.Settings.Builders {
-		if !slices.Contains(known, name) {
-			p := d.at[builderOf(arch)]
-			*d.errs = append(*d.errs, &Error{
-				File: p.file, Line: p.line, Column: p.column, Field: p.field,
-				Msg: fmt.Sprintf("%q is neither local nor a remote of build.remotes", name), Hint: suggest(name, known),
-			})
+	for _, arch := range slices.Sorted(maps.Keys(c.Settings.Builders)) {
+		at, names := "build.builders."+string(arch), c.Settings.Builders[arch]
+		if len(names) == 0 {
+			*errs = append(*errs, l.fault(at, &Error{Msg: "names no builder", Hint: "name one, or remove it"}))
+		}
+		for i, name := range names {
+			if !slices.Contains(known, name) {
+				e := &Error{Msg: fmt.Sprintf("%q is neither local nor a remote of build.remotes", name), Hint: suggest(name, known)}
+				*errs = append(*errs, l.fault(index(at, i), e))
+			}
 		}
 	}
 }

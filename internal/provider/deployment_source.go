@@ -47,18 +47,23 @@ func (r *runtime) source(ctx context.Context, m *deploymentModel, deployed strin
 		return s, diags
 	}
 	key := m.ImageID.ValueString()
-	img, err := r.store.FindContent(ctx, key)
+	remotes := r.machines.names()
+	planned, known := r.announced.Load(key)
+	if known && planned.(announcement).build {
+		remotes = nil // none need be asked
+	}
+	img, at, err := r.findContent(ctx, key, remotes)
 	switch {
 	case err == nil:
-		return source{image: r.imageOf(img)}, nil
+		return source{image: imageOf(at, img)}, nil
 	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, cache.ErrCorrupt):
 		diags.AddAttributeError(path.Root("image_id"), "Cannot look up the image", sentence(err.Error()))
 		return source{}, diags
 	case strings.HasPrefix(deployed, key):
 		key = deployed
 	}
-	if img, ok := r.announced.Load(key); ok {
-		return source{image: img.(deploy.Image)}, nil
+	if a, ok := r.announced.Load(key); ok {
+		return source{image: a.(announcement).image}, nil
 	}
 	if len(key) < fullKey {
 		key = ""
@@ -66,13 +71,24 @@ func (r *runtime) source(ctx context.Context, m *deploymentModel, deployed strin
 	return source{image: deploy.Image{Host: r.host, Key: key}}, nil
 }
 
+// announcement is an image that a plan in this process has.
+type announcement struct {
+	image deploy.Image
+	build bool // it is to be built
+}
+
 // announce tells deployments about an image that is planned, so that they can be checked before it is built.
-func (r *runtime) announce(key string, s build.Spec) {
-	if key != "" {
-		r.announced.Store(key, deploy.Image{
-			Host: r.host, Name: s.Name, Profile: s.Profile, Key: key, Arch: s.Arch, Firmware: s.Firmware, VirtualBytes: s.DiskSize,
-		})
+func (r *runtime) announce(d decision, s build.Spec) {
+	if d.key != "" {
+		r.announced.Store(d.key, announcement{deploy.Image{
+			Host: r.host, Name: s.Name, Profile: s.Profile, Key: d.key, Arch: s.Arch, Firmware: s.Firmware, VirtualBytes: s.DiskSize,
+		}, d.build})
 	}
+}
+
+// findContent looks for an image of a key, under whatever name.
+func (r *runtime) findContent(ctx context.Context, key string, remotes []string) (*cache.Image, *machine, error) {
+	return r.search(ctx, remotes, func(s *cache.Store) (*cache.Image, error) { return s.FindContent(ctx, key) })
 }
 
 // storedSource is source at an apply: the image must be there, and whole.
@@ -81,9 +97,9 @@ func (r *runtime) storedSource(ctx context.Context, m *deploymentModel) (source,
 		return r.source(ctx, m, "")
 	}
 	var diags diag.Diagnostics
-	img, err := r.store.FindContent(ctx, m.ImageID.ValueString())
+	img, at, err := r.findContent(ctx, m.ImageID.ValueString(), r.machines.names())
 	if err == nil {
-		err = r.store.Verify(ctx, img)
+		err = at.store.Verify(ctx, img)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -96,14 +112,14 @@ func (r *runtime) storedSource(ctx context.Context, m *deploymentModel) (source,
 	if diags.HasError() {
 		return source{}, diags
 	}
-	return source{image: r.imageOf(img)}, nil
+	return source{image: imageOf(at, img)}, nil
 }
 
-// imageOf is a stored image as targets see it.
-func (r *runtime) imageOf(img *cache.Image) deploy.Image {
+// imageOf is an image stored on a machine as targets see it.
+func imageOf(at *machine, img *cache.Image) deploy.Image {
 	m := img.Manifest
 	return deploy.Image{
-		Host: r.host, Path: img.Path, Name: m.Name, Profile: m.Profile, Key: m.Key, Arch: m.Arch, Firmware: m.Firmware,
+		Host: at.host, Path: img.Path, Name: m.Name, Profile: m.Profile, Key: m.Key, Arch: m.Arch, Firmware: m.Firmware,
 		SHA256: m.SHA256, SizeBytes: m.SizeBytes, VirtualBytes: m.VirtualSizeBytes, BuiltAt: m.BuiltAt,
 	}
 }

@@ -5,16 +5,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/build"
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 // fakeBuilds is what the fake builders of one test have in common: terraform starts a provider for each command.
@@ -25,6 +28,9 @@ type fakeBuilds struct {
 	fail  error // returned instead of an image
 	after error // returned together with an image
 	tcg   bool  // pretend to emulate
+	hook  func()
+
+	free map[string]int // build slots by machine
 
 	begun chan struct{} // when not nil, builds report here and last until they are cancelled
 }
@@ -44,7 +50,14 @@ func (f *fakeBuilds) last() build.Spec {
 // fakeBuilder keeps the contract of build.Builder with the real store, but makes an empty disk in no time.
 type fakeBuilder struct {
 	*fakeBuilds
+	host  host.Host
 	store *cache.Store
+}
+
+func (b *fakeBuilder) FreeSlots(context.Context) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.free[b.host.Name()], nil
 }
 
 func (b *fakeBuilder) Build(ctx context.Context, s build.Spec) (_ *cache.Image, err error) {
@@ -66,17 +79,20 @@ func (b *fakeBuilder) Build(ctx context.Context, s build.Spec) (_ *cache.Image, 
 		<-ctx.Done()
 		return nil, &build.Error{Step: "install", Err: context.Cause(ctx)}
 	}
+	if b.hook != nil {
+		b.hook()
+	}
 	if b.fail != nil {
 		return nil, b.fail
 	}
 	begun := time.Now()
 	tmp := b.store.TempPath(key, "disk")
-	if err := os.WriteFile(tmp, emptyDisk(s.DiskSize), 0o644); err != nil {
+	if err := host.WriteFile(b.host, tmp, emptyDisk(s.DiskSize), 0o644); err != nil {
 		return nil, err
 	}
 	m := cache.Manifest{
 		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: build.Format, Firmware: s.Firmware, Inputs: inputs.Map(),
-		VirtualSizeBytes: s.DiskSize, Builder: "local", Accelerator: "kvm", Recipe: build.Recipe, StartedAt: begun, BuiltAt: time.Now(),
+		VirtualSizeBytes: s.DiskSize, Builder: b.host.Name(), Accelerator: "kvm", Recipe: build.Recipe, StartedAt: begun, BuiltAt: time.Now(),
 	}
 	if b.tcg {
 		m.Accelerator, m.AcceleratorReason = "tcg", "the probe guest did not answer"
@@ -141,4 +157,76 @@ func (h *fakeHost) LookPath(name string) (string, error) {
 		return "", fmt.Errorf("%s: %w", name, host.ErrNotFound)
 	}
 	return "/usr/bin/" + name, nil
+}
+
+// fakeRemote is this machine, taken for another one: a remote with a folder of its own.
+type fakeRemote struct {
+	fakeHost
+	name string
+	home string // of its user
+	bare bool   // nobody says how much memory it has
+	away atomic.Bool
+}
+
+// remote adds a remote of the architecture.
+func (w *world) remote(name string, arch host.Arch) *fakeRemote {
+	r := &fakeRemote{fakeHost: fakeHost{Host: host.NewLocal(), arch: arch}, name: name, home: filepath.Join(filepath.Dir(w.data), name)}
+	w.remotes[name] = r
+	return r
+}
+
+// dial reaches the fake remotes, and a real one by SSH.
+func (w *world) dial(ctx context.Context, c host.SSHConfig) (remoteHost, error) {
+	r, ok := w.remotes[c.Name]
+	if !ok {
+		c.ConfigFile, c.Agent = "none", "none"
+		return dialSSH(ctx, c)
+	}
+	return r, r.Reconnect(ctx)
+}
+
+func (r *fakeRemote) Name() string { return r.name }
+
+func (r *fakeRemote) Disconnected() <-chan struct{} {
+	lost := make(chan struct{})
+	if r.away.Load() {
+		close(lost)
+	}
+	return lost
+}
+
+func (r *fakeRemote) Reconnect(context.Context) error {
+	if r.away.Load() {
+		return fmt.Errorf("cannot reach %s by SSH: %w", r.name, host.ErrDisconnected)
+	}
+	return nil
+}
+
+func (r *fakeRemote) Close() error { return nil }
+
+func (r *fakeRemote) OpenFile(path string, flag int, perm fs.FileMode) (host.File, error) {
+	if r.bare && path == "/proc/meminfo" {
+		return nil, fs.ErrNotExist
+	}
+	return r.Host.OpenFile(path, flag, perm)
+}
+
+// Run gives commands the home of the remote's user.
+func (r *fakeRemote) Run(ctx context.Context, c host.Cmd) error {
+	c.Env = append(c.Env, "HOME="+r.home)
+	return r.Host.Run(ctx, c)
+}
+
+// files are those in its work_dir that match.
+func (r *fakeRemote) files(pattern string) []string {
+	files, _ := filepath.Glob(filepath.Join(r.home, profile.DefaultWorkDir[2:], pattern)) // the pattern is ours
+	return files
+}
+
+// images are the image files it keeps.
+func (r *fakeRemote) images() []string { return r.files("cache/images/*.qcow2") }
+
+// keeps are all files it keeps for images.
+func (r *fakeRemote) keeps() []string {
+	return append(r.files("cache/images/*"), r.files("refs/*/*")...)
 }

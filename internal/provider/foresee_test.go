@@ -31,9 +31,6 @@ func TestForeseeSettingsWithoutEffect(t *testing.T) {
 		"none":         {"build: {memory: 1024}\n", ""},
 		"this machine": {"build: {builders: {x86_64: local}}\n", ""},
 		"folders":      {"iso: {iso_dir: /srv/isos}\nbuild: {image_dir: /srv/images}\n", "pim.yml sets iso.iso_dir, build.image_dir, which"},
-		"a builder of another architecture": {
-			strings.Replace(remoteBuilder, "x86_64", "arm64", 1), "pim.yml sets build.remotes, build.builders.arm64, which",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -68,7 +65,7 @@ func TestForeseeNothingForAStoredImage(t *testing.T) {
 	if diags.HasError() {
 		t.Fatal(diags)
 	}
-	if _, _, err := rt.build(t.Context(), spec, got.digests.key()); err != nil {
+	if _, _, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key()); err != nil {
 		t.Fatal(err)
 	}
 	w.write("pim.yml", "iso: {iso_dir: /srv/isos}\n"+remoteBuilder)
@@ -77,26 +74,42 @@ func TestForeseeNothingForAStoredImage(t *testing.T) {
 	}
 }
 
-func TestForeseeRemoteBuilder(t *testing.T) {
+func TestForeseeRoute(t *testing.T) {
+	const none = "No machine builds x86_64 images"
 	for name, tc := range map[string]struct {
-		config imageModel
-		want   path.Path
+		settings string
+		config   imageModel
+		want     string
 	}{
-		"of the profile": {imageModel{Profile: types.StringValue("dev")}, path.Root("profile")},
-		"given inline": {
-			imageModel{Profile: types.StringValue("dev"), Arch: types.StringValue("x86_64")}, path.Root("arch"),
-		},
+		"none":                     {"", imageModel{}, none},
+		"emulation":                {"", imageModel{Emulation: types.BoolValue(true)}, "cannot be built yet"},
+		"emulation not known yet":  {"", imageModel{Emulation: types.BoolUnknown()}, "cannot be built yet"},
+		"a remote":                 {remoteBuilder, imageModel{}, ""},
+		"a remote that is away":    {strings.ReplaceAll(remoteBuilder, "pve", "away"), imageModel{}, "cannot be built yet"},
+		"a remote of another kind": {strings.ReplaceAll(remoteBuilder, "pve", "arm"), imageModel{}, "cannot be built yet"},
+		"a remote for another":     {strings.Replace(remoteBuilder, "x86_64", "arm64", 1), imageModel{}, none},
+		"this machine by its name": {"build: {builders: {x86_64: local}}\n", imageModel{}, none},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.write("pim.yml", remoteBuilder)
-			w.host.arch, w.host.noQEMU = host.ARM64, true // no other fault matters then
+			w.write("pim.yml", tc.settings)
+			w.host.arch, w.host.noQEMU = host.ARM64, true
+			w.remote("pve", host.X86_64)
+			w.remote("away", host.X86_64).away.Store(true)
+			w.remote("arm", host.ARM64)
+			tc.config.Profile = types.StringValue("dev")
 			diags := foreseen(t, w.runtime(), &tc.config)
-			if len(diags) != 1 || !diags.HasError() {
-				t.Fatalf("%v", diags)
+			if tc.want == "" {
+				if len(diags) > 0 {
+					t.Errorf("%v", diags)
+				}
+				return
 			}
-			if d, ok := diags[0].(diag.DiagnosticWithPath); !ok || !d.Path().Equal(tc.want) {
-				t.Errorf("%v, want it at %s", diags[0], tc.want)
+			if len(diags) != 1 || !strings.Contains(diags[0].Summary(), tc.want) {
+				t.Fatalf("got %v, want %q", diags, tc.want)
+			}
+			if d, ok := diags[0].(diag.DiagnosticWithPath); diags.HasError() && (!ok || !d.Path().Equal(path.Root("emulation"))) {
+				t.Errorf("%v, want it at emulation", diags[0])
 			}
 		})
 	}

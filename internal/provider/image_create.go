@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -43,10 +44,23 @@ func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, 
 		return
 	}
 	key := got.digests.key()
+	at, done, diags := r.rt.placed(ctx, spec, key)
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	defer done()
 	begun := time.Now()
-	img, reference, err := r.rt.build(ctx, spec, key)
+	img, reference, err := r.rt.build(ctx, at, spec, key)
+	if err == nil && at.link != nil && plan.Fetch.ValueBool() {
+		if img, err = r.rt.fetchBuilt(ctx, at, img, reference); err != nil {
+			resp.Diagnostics.AddError(fmt.Sprintf("Cannot fetch image %q from %s", spec.Name, at.name), sentence(err.Error())+
+				"\n\nThe image itself is stored there. Apply again: it is not built again, and what has arrived of it is kept.")
+			return
+		}
+	}
 	if img != nil { // it exists: the state must know it before anything else is said
-		plan.imageResult = resultOf(img, r.rt.logPath(key))
+		plan.imageResult = resultOf(img, at.name, at.logPath(key))
 		plan.Arch = types.StringValue(string(spec.Arch))
 		plan.Reference = types.StringValue(reference)
 		plan.PasswordWO = types.StringNull()
@@ -59,7 +73,8 @@ func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, 
 	}
 	if m := img.Manifest; m.Accelerator == qemu.TCG && m.BuiltAt.After(begun) {
 		resp.Diagnostics.AddWarning(fmt.Sprintf("Image %q was built by emulation", spec.Name),
-			"This machine cannot accelerate "+string(spec.Arch)+" guests: "+strings.TrimSuffix(m.AcceleratorReason, ".")+".")
+			cmp.Or(at.remoteName(), "This machine")+" cannot accelerate "+string(spec.Arch)+" guests: "+
+				strings.TrimSuffix(m.AcceleratorReason, ".")+".")
 	}
 }
 
@@ -82,11 +97,10 @@ func (r *runtime) toBuild(ctx context.Context, config, plan *imageModel, timeout
 				"\n\nNothing was built. Plan again.")
 		return build.Spec{}, nil, diags
 	}
-	if !r.stored(ctx, got.spec, got.digests.key()) {
-		if err := r.tools(ctx, got.spec); err != nil {
-			diags.AddError(fmt.Sprintf(cannotBuildHere, got.spec.Name), sentence(err.Error()))
-			return build.Spec{}, nil, diags
-		}
+	if !plan.LogPath.IsUnknown() && !r.staysHere(got.spec) { // the plan named a log on this machine
+		diags.AddError("The builders changed after the plan", "The image was planned to be built on this machine, and now another one is "+
+			"named for "+string(got.spec.Arch)+" images.\n\nNothing was built. Plan again.")
+		return build.Spec{}, nil, diags
 	}
 	password := string(got.profile.Password)
 	if !config.PasswordWO.IsNull() {
@@ -103,39 +117,77 @@ func (r *runtime) toBuild(ctx context.Context, config, plan *imageModel, timeout
 	return got.spec, got, diags
 }
 
-// build builds a spec and refers to its image, so that nobody else deletes it. The reference is made first: a
+// placed is the machine that keeps an image, or the one to build it. done must be called once that is over.
+func (r *runtime) placed(ctx context.Context, s build.Spec, key string) (at *machine, done func(), diags diag.Diagnostics) {
+	has, able, err := r.locate(ctx, s, key)
+	var none *routeError
+	switch {
+	case errors.As(err, &none):
+		diags.Append(none.diagnostic(s))
+	case err != nil:
+		diags.AddError(fmt.Sprintf(cannotBuild, s.Name), sentence(err.Error()))
+	case has != nil:
+		return has, func() {}, nil
+	default:
+		at, done = r.machines.assign(ctx, able)
+	}
+	return at, done, diags
+}
+
+// fetchBuilt fetches an image that has just been built. When that fails nothing refers to the image any more, and no
+// state has it, so that the next apply finds it where it is: as a tainted resource it would first be destroyed.
+func (r *runtime) fetchBuilt(ctx context.Context, at *machine, img *cache.Image, reference string) (*cache.Image, error) {
+	got, err := r.fetch(ctx, at, img, reference)
+	if err != nil {
+		id := cache.ImageID(img.Manifest.Name, img.Manifest.Arch, img.Manifest.Key)
+		return nil, errors.Join(err, r.dropRef(ctx, at, id, reference))
+	}
+	return got, nil
+}
+
+// build builds a spec on a machine and refers to its image, so that nobody else deletes it. The reference is made first: a
 // deletion that is under way either sees it, or is over before the store is looked at.
-func (r *runtime) build(ctx context.Context, s build.Spec, key string) (*cache.Image, string, error) {
+func (r *runtime) build(ctx context.Context, at *machine, s build.Spec, key string) (*cache.Image, string, error) {
 	reference, err := newReference()
 	if err != nil {
 		return nil, "", err
 	}
 	id := cache.ImageID(s.Name, s.Arch, key)
-	if err := r.refer(ctx, key, id, reference); err != nil {
+	if err := at.refer(ctx, key, id, reference); err != nil {
 		return nil, "", err
 	}
-	tflog.Info(ctx, "building image", map[string]any{"name": s.Name, "key": cache.Short(key), "log": r.logPath(key)})
-	img, err := r.builder.Build(ctx, s)
+	tflog.Info(ctx, "building image", map[string]any{
+		"name": s.Name, "key": cache.Short(key), "builder": at.name, "log": at.logPath(key),
+	})
+	img, err := at.builder.Build(ctx, s)
 	if img == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
-		defer cancel()
-		_, dropErr := r.store.DropRef(ctx, id, reference)
-		return nil, "", errors.Join(err, dropErr)
+		return nil, "", errors.Join(err, r.dropRef(ctx, at, id, reference))
 	}
 	return img, reference, err
 }
 
+// dropRef gives a reference up that came to nothing, also after the connection was lost and what needed it cancelled.
+func (r *runtime) dropRef(ctx context.Context, at *machine, id, reference string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	if _, err := r.machines.get(ctx, at.name); err != nil {
+		return fmt.Errorf("a reference to the image stays on %s: %w", at.name, err)
+	}
+	_, err := at.store.DropRef(ctx, id, reference)
+	return err
+}
+
 // refer adds a reference to a stored image, under its key's lock.
-func (r *runtime) refer(ctx context.Context, key, id, reference string) error {
-	unlock, err := r.lock(ctx, key)
+func (m *machine) refer(ctx context.Context, key, id, reference string) error {
+	unlock, err := m.lock(ctx, key)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.store.AddRef(ctx, id, reference), unlock())
+	return errors.Join(m.store.AddRef(ctx, id, reference), unlock())
 }
 
-func (r *runtime) lock(ctx context.Context, key string) (func() error, error) {
-	return r.store.Lock(ctx, key, func() {
+func (m *machine) lock(ctx context.Context, key string) (func() error, error) {
+	return m.store.Lock(ctx, key, func() {
 		tflog.Info(ctx, "another run works on this image: waiting for it", map[string]any{"key": cache.Short(key)})
 	})
 }

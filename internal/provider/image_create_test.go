@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 // planned is the model of an image of the profile "dev", as a plan leaves it.
@@ -50,6 +52,48 @@ func TestCreateRefusesOtherInputsThanPlanned(t *testing.T) {
 	}
 }
 
+func TestCreateRefusesOtherBuildersThanPlanned(t *testing.T) {
+	w := newWorld(t)
+	rt := w.runtime()
+	config, plan := plannedImage(t, rt)
+	plan.LogPath = types.StringValue(rt.machines.local.logPath(plan.ID.ValueString()))
+	if _, _, diags := rt.toBuild(t.Context(), config, plan, 0); diags.HasError() {
+		t.Fatal(diags)
+	}
+	w.builtBy("pve")
+	if _, _, diags := w.runtime().toBuild(t.Context(), config, plan, 0); len(diags) != 1 || diags[0].Summary() != "The builders changed after the plan" {
+		t.Errorf("%v", diags)
+	}
+}
+
+// A build whose connection is lost leaves its reference to nobody once the remote answers again.
+func TestLostBuildLeavesNoReference(t *testing.T) {
+	w := newWorld(t)
+	pve := w.builtBy("pve")[0]
+	rt := w.runtime()
+	w.builds.fail = host.ErrDisconnected
+	config, plan := plannedImage(t, rt)
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, 0)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	at, done, diags := rt.placed(t.Context(), spec, got.digests.key())
+	if diags.HasError() || at.name != "pve" {
+		t.Fatal(at, diags)
+	}
+	done()
+	if _, _, err := rt.build(t.Context(), at, spec, got.digests.key()); !errors.Is(err, host.ErrDisconnected) {
+		t.Errorf("%v", err)
+	}
+	if refs := pve.files("refs/*/*"); len(refs) > 0 {
+		t.Errorf("left behind: %v", refs)
+	}
+	w.builds.hook = func() { pve.away.Store(true) }
+	if _, _, err := rt.build(t.Context(), at, spec, got.digests.key()); err == nil || !strings.Contains(err.Error(), "a reference to the image stays on pve") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestCancelledBuildLeavesNoReference(t *testing.T) {
 	w := newWorld(t)
 	w.builds.begun = make(chan struct{})
@@ -63,7 +107,7 @@ func TestCancelledBuildLeavesNoReference(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		defer end()
-		_, _, err := rt.build(ctx, spec, got.digests.key())
+		_, _, err := rt.build(ctx, rt.machines.local, spec, got.digests.key())
 		done <- err
 	}()
 	<-w.builds.begun
@@ -91,11 +135,11 @@ func TestFileGoesWithItsLastReference(t *testing.T) {
 	}
 	var references []string
 	for range 2 {
-		img, reference, err := rt.build(t.Context(), spec, got.digests.key())
+		img, reference, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key())
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan.imageResult = resultOf(img, "")
+		plan.imageResult = resultOf(img, "local", "")
 		references = append(references, reference)
 	}
 	plan.Arch = types.StringValue("x86_64")
@@ -103,7 +147,7 @@ func TestFileGoesWithItsLastReference(t *testing.T) {
 		if got := len(w.images()); got != 1 {
 			t.Fatalf("before release %d there are %d images", i, got)
 		}
-		if err := rt.release(t.Context(), plan, reference); err != nil {
+		if err := rt.release(t.Context(), rt.machines.local, plan, reference); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,22 +161,22 @@ func TestFindTellsTheStateOfAFile(t *testing.T) {
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
 	plan.Name, plan.Arch = types.StringValue("dev"), types.StringValue("x86_64")
-	if _, status, err := rt.find(t.Context(), plan); err != nil || status != statusMissing {
+	if _, status, _, err := rt.find(t.Context(), plan); err != nil || status != statusMissing {
 		t.Errorf("before the build: %s, %v", status, err)
 	}
 	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
 	if diags.HasError() {
 		t.Fatal(diags)
 	}
-	if _, _, err := rt.build(t.Context(), spec, got.digests.key()); err != nil {
+	if _, _, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key()); err != nil {
 		t.Fatal(err)
 	}
-	if img, status, err := rt.find(t.Context(), plan); err != nil || status != statusOK || img.Manifest.Key != plan.ID.ValueString() {
+	if img, status, _, err := rt.find(t.Context(), plan); err != nil || status != statusOK || img.Manifest.Key != plan.ID.ValueString() {
 		t.Errorf("after the build: %s, %v", status, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, status, err := rt.find(ctx, plan); err == nil {
+	if _, status, _, err := rt.find(ctx, plan); err == nil {
 		t.Errorf("an error that says nothing about the file makes it %q", status)
 	}
 }

@@ -23,7 +23,7 @@ func (r *imageResource) ImportState(ctx context.Context, req resource.ImportStat
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	img, err := r.rt.store.FindImage(ctx, id)
+	img, m, err := r.rt.search(ctx, r.rt.machines.names(), func(s *cache.Store) (*cache.Image, error) { return s.FindImage(ctx, id) })
 	if err != nil {
 		resp.Diagnostics.AddError("Cannot import image "+strconv.Quote(id), sentence(err.Error()))
 		return
@@ -31,7 +31,7 @@ func (r *imageResource) ImportState(ctx context.Context, req resource.ImportStat
 	// No reference is made: an import is also done by plans that are never applied, and each would leave one behind
 	// that keeps the file for good. Delete finds out whether others refer to the file.
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(img.Manifest.Key))...)
-	result := resultOf(img, r.rt.logPath(img.Manifest.Key))
+	result := resultOf(img, m.name, m.logPath(img.Manifest.Key))
 	for name, v := range map[string]any{
 		"id": result.ID, "name": result.Name, "inputs": result.Inputs, "path": result.Path, "sha256": result.SHA256,
 		"size_bytes": result.SizeBytes, "virtual_size_bytes": result.VirtualBytes, "format": result.Format,

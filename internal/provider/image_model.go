@@ -24,6 +24,7 @@ type imageModel struct {
 
 	Emulation     types.Bool     `tfsdk:"emulation"`
 	KeepOnDestroy types.Bool     `tfsdk:"keep_on_destroy"`
+	Fetch         types.Bool     `tfsdk:"fetch"`
 	Timeouts      timeouts.Value `tfsdk:"timeouts"`
 	Reference     types.String   `tfsdk:"reference"`
 
@@ -120,8 +121,8 @@ func unknownResult() imageResult {
 	}
 }
 
-// resultOf describes a stored image.
-func resultOf(img *cache.Image, logPath string) imageResult {
+// resultOf describes an image that builder keeps.
+func resultOf(img *cache.Image, builder, logPath string) imageResult {
 	m := img.Manifest
 	return imageResult{
 		ID:           types.StringValue(m.Key),
@@ -133,7 +134,7 @@ func resultOf(img *cache.Image, logPath string) imageResult {
 		VirtualBytes: types.Int64Value(m.VirtualSizeBytes),
 		Format:       types.StringValue(m.Format),
 		BuiltAt:      types.StringValue(m.BuiltAt.UTC().Format(time.RFC3339)),
-		Builder:      types.StringValue(m.Builder),
+		Builder:      types.StringValue(builder),
 		Accelerator:  types.StringValue(m.Accelerator),
 		Status:       types.StringValue(statusOK),
 		LogPath:      types.StringValue(logPath),

@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -12,12 +14,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/build"
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 const (
-	changedSummary  = "Image inputs changed after the plan"
-	cannotBuildHere = "Image %q cannot be built on this machine yet"
-	destroyHint     = "\n\nA destroy plans first, too: to destroy the image without mending this, add -refresh=false."
+	changedSummary = "Image inputs changed after the plan"
+	cannotBuild    = "Image %q cannot be built yet"
+	destroyHint    = "\n\nA destroy plans first, too: to destroy the image without mending this, add -refresh=false."
 )
 
 // ModifyPlan computes the key of the image from the files as they are now, and from it whether the image that
@@ -41,9 +44,12 @@ func (r *imageResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanR
 	}
 	d := decide(storedIn(state), got.digests)
 	plan.apply(d, &config, state, got)
-	r.rt.announce(d.key, got.spec)
-	if d.build && d.key != "" {
-		plan.LogPath = types.StringValue(r.rt.logPath(d.key)) // for whoever wants to watch the build
+	if !d.build && r.rt.misplaced(ctx, &config, state) {
+		plan.move()
+	}
+	r.rt.announce(d, got.spec)
+	if d.build && d.key != "" && r.rt.staysHere(got.spec) {
+		plan.LogPath = types.StringValue(r.rt.machines.local.logPath(d.key)) // for whoever wants to watch the build
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
 	for _, p := range d.replace {
@@ -155,26 +161,32 @@ func (m *imageModel) apply(d decision, config, state *imageModel, got *resolutio
 	}
 }
 
+// staysHere reports whether only this machine may build an image.
+func (r *runtime) staysHere(s build.Spec) bool {
+	route, err := r.route(s.Arch, s.Emulation)
+	return err == nil && slices.Equal(route.Builders, []string{profile.Local})
+}
+
+// diagnostic says that nothing builds an image.
+func (e *routeError) diagnostic(s build.Spec) diag.Diagnostic {
+	return diag.NewAttributeErrorDiagnostic(path.Root("emulation"), "No machine builds "+string(s.Arch)+" images", sentence(e.Error()))
+}
+
 // foresee finds, before hours are spent, what a build would fail for. What is stored already needs no build.
 func (r *runtime) foresee(ctx context.Context, got *resolution, d decision, config *imageModel, last bool) diag.Diagnostics {
 	var diags diag.Diagnostics
 	s := got.spec
-	if d.broken == "" && r.stored(ctx, s, d.key) {
+	s.Emulation = s.Emulation || config.Emulation.IsUnknown()
+	has, _, err := r.locate(ctx, s, d.key)
+	var none *routeError
+	switch {
+	case has != nil:
 		return nil
-	}
-	if err := got.config.CheckBuilder(s.Arch); err != nil {
-		diags.AddAttributeError(config.attributes().setting("arch"), "Images for "+string(s.Arch)+" are not built on this machine",
-			sentence(err.Error()))
+	case errors.As(err, &none):
+		diags.Append(none.diagnostic(s))
 		return diags
-	}
-	if s.Arch != r.host.Arch() && !s.Emulation && !config.Emulation.IsUnknown() {
-		diags.AddAttributeError(path.Root("emulation"), "This machine cannot accelerate "+string(s.Arch)+" guests",
-			"The image is for "+string(s.Arch)+" and this machine is "+string(r.host.Arch())+". Set emulation = true to build it by "+
-				"emulation, which takes about ten times as long, or build it on a machine of its own architecture.")
-	}
-	if err := r.tools(ctx, s); err != nil && last { // said once, also for a replacement, which is planned twice
-		diags.AddWarning(fmt.Sprintf(cannotBuildHere, s.Name),
-			sentence(err.Error())+"\n\nThe apply will fail until this is mended.")
+	case err != nil && last: // said once, also for a replacement, which is planned twice
+		diags.AddWarning(fmt.Sprintf(cannotBuild, s.Name), sentence(err.Error())+"\n\nThe apply will fail until this is mended.")
 	}
 	if names := got.config.Unused(); len(names) > 0 {
 		r.unused.Do(func() { diags.Append(unusedWarning(names)) })
@@ -186,5 +198,5 @@ func (r *runtime) foresee(ctx context.Context, got *resolution, d decision, conf
 func unusedWarning(names []string) diag.Diagnostic {
 	return diag.NewWarningDiagnostic("Settings of pim.yml without effect",
 		"pim.yml sets "+strings.Join(names, ", ")+", which the provider does not act on yet. Remove them from pim.yml. "+
-			"For where images and ISOs are kept, set the provider's data_dir / cache_dir. Images are built on this machine.")
+			"For where images and ISOs are kept, set the provider's data_dir / cache_dir.")
 }

@@ -133,6 +133,11 @@ func buildAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Whether the build may emulate the CPU when this machine cannot accelerate the image's architecture; " +
 				"default `false`. An emulated installation takes about an hour.",
 		},
+		"fetch": schema.BoolAttribute{
+			Optional: true,
+			MarkdownDescription: "Whether an image that another machine built is copied into this machine's `data_dir`; default `false`. " +
+				"A `pim_deployment` does not need it: it reads the image where it is.",
+		},
 		"keep_on_destroy": schema.BoolAttribute{
 			Optional: true,
 			MarkdownDescription: "Whether the stored file outlives the resource; default `false`: the file goes with the last resource " +
@@ -162,7 +167,7 @@ func resultAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Every input of the image by name, each as a short value or a SHA-256 digest: `iso`, `preseed`, " +
 				"`script:NAME`, `trigger:NAME` … The plan's own difference of this map shows what made an image stale.",
 		},
-		"path":       computed("Path of the image's file."),
+		"path":       computed("Path of the image's file: on this machine if `builder` is `local` or the image was fetched, else on the `builder`."),
 		"sha256":     computed("SHA-256 of the image's file, in hexadecimal."),
 		"size_bytes": schema.Int64Attribute{Computed: true, MarkdownDescription: "Size of the image's file in bytes."},
 		"virtual_size_bytes": schema.Int64Attribute{
@@ -170,12 +175,12 @@ func resultAttributes() map[string]schema.Attribute {
 		},
 		"format":   computed("Format of the file, `qcow2`."),
 		"built_at": computed("When the image was built, in RFC 3339 and UTC."),
-		"builder":  computed("Machine that built the image, `local` for this one."),
+		"builder":  computed("Machine that built the image and keeps it: `local` for this one, or the name of a remote."),
 		"accelerator": computed("What ran the build's guest: `kvm`, `hvf`, or `tcg` for emulation. When it is `tcg`, the build's " +
 			"warning and the manifest say why."),
 		"status": computed("State of the stored file as of the last refresh: `" + statusOK + "`, `" + statusMissing + "` or `" +
 			statusCorrupt + "`. Anything but `" + statusOK + "` replaces the resource, with the same `id`."),
-		"log_path":      computed("Path of the build's log, which grows while it runs."),
+		"log_path":      computed("Path of the build's log, on the `builder`. It grows while the build runs."),
 		"reference":     computed("This resource's entry in the store's list of who uses the file. An imported image has none."),
 		"manifest_path": computed("Path of the manifest, a JSON file: inputs, packages with their versions, durations, and how it was built."),
 	}

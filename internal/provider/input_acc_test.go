@@ -61,17 +61,12 @@ func TestAccImage_badInput(t *testing.T) {
 		{
 			name:  "architecture of another machine",
 			setup: func(w *world) { w.host.arch = host.ARM64 },
-			image: `profile = "dev"`, want: `(?s)cannot accelerate x86_64.*emulation = true`,
+			image: `profile = "dev"`, want: `(?s)No machine builds x86_64.*build.builders.x86_64.*emulation = true`,
 		},
 		{
-			name:  "builder of another machine",
-			setup: func(w *world) { w.write("pim.yml", remoteBuilder) },
-			image: `profile = "dev"`, want: `(?s)profile = "dev".*pim.yml:2:22: build.builders.x86_64: builds on remote machines.*set it to local`,
-		},
-		{
-			name:  "builder of another machine for an architecture given inline",
-			setup: func(w *world) { w.write("pim.yml", remoteBuilder) },
-			image: `profile = "dev"` + "\n" + `arch = "x86_64"`, want: `(?s)arch = "x86_64".*not supported yet`,
+			name:  "builder that is not there",
+			setup: func(w *world) { w.write("pim.yml", "build: {builders: {x86_64: pve}}\n") },
+			image: `profile = "dev"`, want: `(?s)pim.yml:1:28: build.builders.x86_64: "pve" is neither local nor a remote`,
 		},
 		{name: "lock on another input", image: `profile = "dev"` + "\n" + `inputs_lock = { arch = "arm64" }`, want: changedSummary},
 		{name: "password without its version", image: `profile = "dev"` + "\n" + `password_wo = "x"`, want: "password_wo_version"},
@@ -103,7 +98,7 @@ func TestAccImage_withoutQEMU(t *testing.T) {
 	w.host.noQEMU = true
 	w.test(t, resource.TestCase{Steps: []resource.TestStep{
 		{Config: w.hcl(devImage), PlanOnly: true, ExpectNonEmptyPlan: true},
-		{Config: w.hcl(devImage), ExpectError: says(`(?s)cannot be built on this machine yet.*qemu-system-x86_64.*qemu-img`)},
+		{Config: w.hcl(devImage), ExpectError: says(`(?s)cannot be built yet.*qemu-system-x86_64.*qemu-img`)},
 		{PreConfig: func() { w.host.noQEMU = false }, Config: w.hcl(devImage)},
 		{PreConfig: func() { w.host.noQEMU = true }, Config: w.hcl(devImage), ConfigPlanChecks: before(plancheck.ResourceActionNoop)},
 	}})

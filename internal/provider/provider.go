@@ -18,6 +18,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 var _ provider.Provider = (*pimProvider)(nil)
@@ -27,7 +28,8 @@ type pimProvider struct {
 	version string
 	env     environment
 	host    host.Host
-	builder func(h host.Host, s *cache.Store) imageBuilder
+	builder func(h host.Host, s *cache.Store, slots int) imageBuilder
+	dial    func(context.Context, host.SSHConfig) (remoteHost, error)
 	kinds   kinds
 	work    *Work
 }
@@ -41,8 +43,8 @@ func WithWork(w *Work) Option { return func(p *pimProvider) { p.work = w } }
 // New returns a constructor of the provider. version is the provider's own, for manifests.
 func New(version string, options ...Option) func() provider.Provider {
 	return func() provider.Provider {
-		p := &pimProvider{version: version, env: systemEnvironment(), host: host.NewLocal(), kinds: targetKinds(deploy.Pace{})}
-		p.builder = func(h host.Host, s *cache.Store) imageBuilder { return newBuilder(h, s, version) }
+		p := &pimProvider{version: version, env: systemEnvironment(), host: host.NewLocal(), kinds: targetKinds(deploy.Pace{}), dial: dialSSH}
+		p.builder = func(h host.Host, s *cache.Store, slots int) imageBuilder { return newBuilder(h, s, slots, version) }
 		for _, o := range options {
 			o(p)
 		}
@@ -66,6 +68,8 @@ type providerModel struct {
 	CacheDir   types.String `tfsdk:"cache_dir"`
 	HTTPProxy  types.String `tfsdk:"http_proxy"`
 	Proxmox    types.Object `tfsdk:"proxmox"`
+	Builders   types.Map    `tfsdk:"builders"`
+	Remotes    types.Map    `tfsdk:"remotes"`
 }
 
 func (p *pimProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
@@ -96,13 +100,15 @@ func (p *pimProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *
 				MarkdownDescription: "HTTP proxy that guests use during a build, as the guest sees it; it overrides the profile's. " +
 					"Neither the image nor its key keeps it. Environment variable `" + envHTTPProxy + "`.",
 			},
-			"proxmox": clusterAttribute(),
+			"proxmox":         clusterAttribute(),
+			buildersAttribute: buildersSchema(),
+			remotesAttribute:  remotesSchema(),
 		},
 	}
 }
 
-// Configure resolves the folders. It reads no file: a broken profile must not keep unrelated resources from
-// being planned or destroyed.
+// Configure resolves the folders and the builders. It reads no file but pim.yml, and a broken one is no error yet: it
+// must not keep unrelated resources from being planned or destroyed.
 func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var m providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &m)...)
@@ -123,6 +129,11 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	builders, diags := p.builders(ctx, &m, profile.Options{ConfigDir: config, ProjectDir: project})
+	resp.Diagnostics.Append(diags...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
 	proxy := m.HTTPProxy.ValueString() // a proxy not known yet is no matter to a plan
 	if m.HTTPProxy.IsNull() {
 		proxy = p.env.getenv(envHTTPProxy)
@@ -131,7 +142,8 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 	rt := &runtime{
 		host:       p.host,
 		store:      store,
-		builder:    p.builder(p.host, store),
+		machines:   newMachines(p.host, store, builders, p),
+		builders:   builders,
 		kinds:      p.kinds,
 		lenders:    lenders,
 		work:       p.work,
@@ -140,6 +152,7 @@ func (p *pimProvider) Configure(ctx context.Context, req provider.ConfigureReque
 		projectDir: project,
 		httpProxy:  proxy,
 	}
+	p.work.atEnd(rt.machines.close)
 	resp.DataSourceData = rt
 	resp.ResourceData = rt
 }

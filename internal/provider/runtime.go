@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"path"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -18,13 +17,16 @@ import (
 // wrong with it.
 type imageBuilder interface {
 	Build(ctx context.Context, s build.Spec) (*cache.Image, error)
+	// FreeSlots is how many builds could begin at once, math.MaxInt for any number.
+	FreeSlots(ctx context.Context) (int, error)
 }
 
 // runtime is the configured provider, shared by its resources and data sources.
 type runtime struct {
-	host       host.Host
-	store      *cache.Store
-	builder    imageBuilder
+	host       host.Host    // this machine
+	store      *cache.Store // the one on it
+	machines   *machines    // this one and the remotes
+	builders   builderConfig
 	kinds      kinds
 	lenders    []map[string]any // what is said about a Proxmox cluster outside of a target, first come, first served
 	work       *Work
@@ -33,7 +35,7 @@ type runtime struct {
 	projectDir string
 	httpProxy  string    // overrides the profile's, "" for none
 	unused     sync.Once // the warning about settings of pim.yml that nothing acts on
-	announced  sync.Map  // key → deploy.Image: what plans in this process will have built
+	announced  sync.Map  // key → announcement
 }
 
 // fromProvider takes the runtime that Configure was given. It is nil while the provider is not configured, as in a
@@ -49,14 +51,11 @@ func fromProvider(data any, diags *diag.Diagnostics) *runtime {
 	return rt
 }
 
-// logPath is the log of the build of a key.
-func (r *runtime) logPath(key string) string { return path.Join(r.store.BuildDir(key), build.LogName) }
-
 // newBuilder is the real builder of a host.
-func newBuilder(h host.Host, s *cache.Store, version string) imageBuilder {
+func newBuilder(h host.Host, s *cache.Store, slots int, version string) imageBuilder {
 	a := &accelerators{host: h, proven: map[host.Arch]qemu.Accelerator{}}
 	return &build.Builder{
-		Host: h, Store: s, Version: version,
+		Host: h, Store: s, Version: version, MaxParallel: slots,
 		Accelerator: a.probe,
 		Progress:    func(ctx context.Context, message string) { tflog.Info(ctx, message) },
 	}

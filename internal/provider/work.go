@@ -17,6 +17,7 @@ type Work struct {
 	mu      sync.Mutex
 	running int
 	idle    chan struct{} // closed when running falls to 0; nil while nothing runs
+	ends    []func() error
 }
 
 // NewWork returns work that also ends with ctx.
@@ -36,6 +37,26 @@ func (w *Work) Wait() {
 	if idle != nil {
 		<-idle
 	}
+}
+
+// Close gives back what the work held beyond its end, such as connections. The work is over by then.
+func (w *Work) Close() error {
+	w.mu.Lock()
+	ends := w.ends
+	w.ends = nil
+	w.mu.Unlock()
+	var errs []error
+	for _, end := range ends {
+		errs = append(errs, end())
+	}
+	return errors.Join(errs...)
+}
+
+// atEnd has Close call end.
+func (w *Work) atEnd(end func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ends = append(w.ends, end)
 }
 
 // begin registers one piece of work under ctx. The context it returns ends with ctx or with Cancel; end must be

@@ -15,6 +15,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 func TestMain(m *testing.M) {
@@ -42,6 +43,8 @@ type world struct {
 	config, project, data, downloads string
 	builds                           *fakeBuilds
 	host                             *fakeHost
+	remotes                          map[string]*fakeRemote // reached by their names; any other by SSH
+	work                             *Work
 	cluster                          *fakeCluster // stands for every Proxmox cluster, unless kinds says otherwise
 	kinds                            kinds
 	env                              map[string]string // the environment's variables
@@ -57,9 +60,15 @@ func newWorld(t *testing.T) *world {
 		t: t, config: filepath.Join(dir, "config"), project: filepath.Join(dir, "project"), data: filepath.Join(dir, "data"),
 		downloads: filepath.Join(dir, "cache"), builds: &fakeBuilds{},
 		host:    &fakeHost{Host: host.NewLocal(), arch: host.X86_64},
+		remotes: map[string]*fakeRemote{}, work: NewWork(t.Context()),
 		cluster: &fakeCluster{}, env: map[string]string{},
 	}
 	w.kinds = w.cluster.kinds()
+	t.Cleanup(func() {
+		if err := w.work.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	w.write("isos.d/tiny.yml", `
 tiny:
   url: https://example.test/tiny.iso
@@ -116,9 +125,8 @@ provider "pim" {
 func (w *world) providers() map[string]func() (tfprotov6.ProviderServer, error) {
 	return map[string]func() (tfprotov6.ProviderServer, error){
 		"pim": func() (tfprotov6.ProviderServer, error) {
-			p := New("test", withHost(w.host), withEnvironment(w.environment()), withKinds(w.kinds), withBuilder(func(_ host.Host, s *cache.Store) imageBuilder {
-				return &fakeBuilder{fakeBuilds: w.builds, store: s}
-			}))
+			p := New("test", WithWork(w.work), withHost(w.host), withEnvironment(w.environment()), withKinds(w.kinds), withBuilder(w.builder),
+				withDial(w.dial))
 			return providerserver.NewProtocol6WithError(p())()
 		},
 	}
@@ -130,8 +138,16 @@ func withEnvironment(e environment) Option { return func(p *pimProvider) { p.env
 
 func withKinds(ks kinds) Option { return func(p *pimProvider) { p.kinds = ks } }
 
-func withBuilder(b func(host.Host, *cache.Store) imageBuilder) Option {
+func withBuilder(b func(host.Host, *cache.Store, int) imageBuilder) Option {
 	return func(p *pimProvider) { p.builder = b }
+}
+
+func withDial(d func(context.Context, host.SSHConfig) (remoteHost, error)) Option {
+	return func(p *pimProvider) { p.dial = d }
+}
+
+func (w *world) builder(h host.Host, s *cache.Store, _ int) imageBuilder {
+	return &fakeBuilder{fakeBuilds: w.builds, host: h, store: s}
 }
 
 func (w *world) environment() environment {
@@ -166,10 +182,16 @@ func (w *world) references() []string {
 
 // runtime is the configured provider without a CLI.
 func (w *world) runtime() *runtime {
+	w.t.Helper()
+	p := &pimProvider{env: w.environment(), builder: w.builder, dial: w.dial}
+	builders, diags := p.builders(w.t.Context(), noneGiven(), profile.Options{ConfigDir: w.config, ProjectDir: w.project})
+	if diags.HasError() {
+		w.t.Fatal(diags)
+	}
 	store := cache.NewStore(w.host, w.data, w.downloads)
 	return &runtime{
-		host: w.host, store: store, builder: &fakeBuilder{fakeBuilds: w.builds, store: store}, work: NewWork(context.Background()),
-		env: w.environment(), kinds: w.kinds,
+		host: w.host, store: store, machines: newMachines(w.host, store, builders, p), work: NewWork(context.Background()),
+		env: w.environment(), kinds: w.kinds, builders: builders,
 		configDir: w.config, projectDir: w.project,
 	}
 }

@@ -30,10 +30,11 @@ type VM struct {
 	proc host.Process
 	mon  *monitor
 	ssh  string
-	done chan struct{} // closed when the guest has ended and exit is known
+	done chan struct{} // closed when the guest has ended and exit is known, or lost
 
 	mu   sync.Mutex
 	exit Exit
+	lost error // wraps host.ErrDisconnected: the guest goes on where we cannot see it
 }
 
 // Start runs a machine's QEMU and lets the guest go once its monitor answers; ctx bounds the start only. The error of
@@ -124,9 +125,13 @@ func (vm *VM) await() {
 	case <-vm.mon.done: // its last events have been read
 	case <-time.After(lastWords):
 	}
-	_ = vm.mon.Disconnect() // QEMU is gone
+	_ = vm.mon.Disconnect() // QEMU is gone, or out of reach
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
+	if errors.Is(err, host.ErrDisconnected) {
+		vm.lost = err
+		return
+	}
 	vm.exit = vm.exit.settle(err)
 }
 
@@ -145,10 +150,21 @@ func (vm *VM) SSHAddr() string { return vm.ssh }
 // PID is QEMU's process id on the host.
 func (vm *VM) PID() int { return vm.proc.PID() }
 
-// Done is closed when the guest has ended.
+// Ref is how QEMU is found again on another machine; nil for one of our own.
+func (vm *VM) Ref() *host.ProcessRef {
+	p, ok := vm.proc.(interface{ Ref() host.ProcessRef })
+	if !ok {
+		return nil
+	}
+	ref := p.Ref()
+	return &ref
+}
+
+// Done is closed when the guest has ended, or the connection to its machine is lost.
 func (vm *VM) Done() <-chan struct{} { return vm.done }
 
-// Wait waits for the guest's end. The error is that of ctx.
+// Wait waits for the guest's end. The error is that of ctx, or wraps host.ErrDisconnected: then nothing is known of the
+// guest, which goes on.
 func (vm *VM) Wait(ctx context.Context) (Exit, error) {
 	select {
 	case <-vm.done:
@@ -157,6 +173,9 @@ func (vm *VM) Wait(ctx context.Context) (Exit, error) {
 	}
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
+	if vm.lost != nil {
+		return Exit{}, fmt.Errorf("cannot tell what became of the guest: %w", vm.lost)
+	}
 	return vm.exit, nil
 }
 
@@ -173,7 +192,9 @@ func (vm *VM) Powerdown(ctx context.Context) error {
 func (vm *VM) Kill(ctx context.Context) error {
 	select {
 	case <-vm.done:
-		return nil
+		if _, err := vm.Wait(ctx); !errors.Is(err, host.ErrDisconnected) {
+			return nil
+		}
 	default:
 	}
 	vm.ends(Quit, "")

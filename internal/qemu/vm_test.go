@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 )
 
 // Boot sectors for the q35 board, in real mode.
@@ -25,6 +26,12 @@ var (
 	}
 	guestWrite = []byte{0xb8, 0x01, 0x03, 0xb9, 0x01, 0x00, 0xb6, 0x00, 0xb2, 0x80, 0xbb, 0x00, 0x7c, 0xcd, 0x13, 0xfb, 0xf4, 0xeb, 0xfc} // int 13h: write sector 1
 )
+
+// onEachHost runs a test on this machine, and on it as a remote one.
+func onEachHost(t *testing.T, test func(t *testing.T, h host.Host)) {
+	t.Run("local", func(t *testing.T) { test(t, host.NewLocal()) })
+	t.Run("ssh", func(t *testing.T) { test(t, hosttest.StartSSHD(t).Connect(t)) })
+}
 
 func testMachine(t *testing.T, guest []byte) (host.Host, Machine) {
 	t.Helper()
@@ -57,7 +64,9 @@ func kill(t *testing.T, vm *VM) {
 	}
 }
 
-func TestExit(t *testing.T) {
+func TestExit(t *testing.T) { onEachHost(t, exits) }
+
+func exits(t *testing.T, h host.Host) {
 	for name, c := range map[string]struct {
 		guest []byte
 		act   func(t *testing.T, vm *VM)
@@ -87,7 +96,7 @@ func TestExit(t *testing.T) {
 		"asked to quit":      {guestHalt, func(_ *testing.T, vm *VM) { _ = syscall.Kill(vm.PID(), syscall.SIGTERM) }, Quit},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, m := testMachine(t, c.guest)
+			_, m := testMachine(t, c.guest)
 			vm, err := Start(t.Context(), h, m)
 			if err != nil {
 				t.Fatal(err)
@@ -132,8 +141,10 @@ func TestDiskErrorEndsTheGuest(t *testing.T) {
 	}
 }
 
-func TestStatsAndScreenshot(t *testing.T) {
-	h, m := testMachine(t, guestWrite)
+func TestStatsAndScreenshot(t *testing.T) { onEachHost(t, statsAndScreenshot) }
+
+func statsAndScreenshot(t *testing.T, h host.Host) {
+	_, m := testMachine(t, guestWrite)
 	vm, err := Start(t.Context(), h, m)
 	if err != nil {
 		t.Fatal(err)
@@ -162,8 +173,10 @@ func TestStatsAndScreenshot(t *testing.T) {
 }
 
 // A guest that was let go, or whose provider was killed, is ended over its socket.
-func TestQuitAtEndsALeftGuest(t *testing.T) {
-	h, m := testMachine(t, guestHalt)
+func TestQuitAtEndsALeftGuest(t *testing.T) { onEachHost(t, quitAtEndsALeftGuest) }
+
+func quitAtEndsALeftGuest(t *testing.T, h host.Host) {
+	_, m := testMachine(t, guestHalt)
 	vm, err := Start(t.Context(), h, m)
 	if err != nil {
 		t.Fatal(err)
@@ -215,16 +228,53 @@ func TestStartEveryDevice(t *testing.T) {
 	}
 }
 
-func TestStartErrors(t *testing.T) {
-	h, m := testMachine(t, guestHalt)
+func TestStartErrors(t *testing.T) { onEachHost(t, startErrors) }
+
+func startErrors(t *testing.T, h host.Host) {
+	_, m := testMachine(t, guestHalt)
 	m.Disk += ".missing"
 	if _, err := Start(t.Context(), h, m); err == nil || !strings.Contains(err.Error(), "No such file") {
 		t.Errorf("got %v", err)
 	}
-	h, m = testMachine(t, guestHalt)
+	_, m = testMachine(t, guestHalt)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Start(ctx, h, m); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A guest goes on when the connection to its machine is lost. That is no crash, and once there is a connection again it
+// can be ended.
+func TestLostConnection(t *testing.T) {
+	server := hosttest.StartSSHD(t)
+	h := server.Connect(t)
+	_, m := testMachine(t, guestHalt)
+	vm, err := Start(t.Context(), h, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Cut()
+	limit, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	defer func() { _ = QuitAt(limit, host.NewLocal(), m.QMPSocket) }() // when the test fails
+	if exit, err := vm.Wait(limit); !errors.Is(err, host.ErrDisconnected) || exit != (Exit{}) {
+		t.Errorf("got %v, %v; want ErrDisconnected", exit, err)
+	}
+	if err := vm.Kill(limit); !errors.Is(err, host.ErrDisconnected) {
+		t.Errorf("Kill: got %v, want ErrDisconnected", err)
+	}
+	conn, err := host.NewLocal().Dial(limit, "unix", m.QMPSocket)
+	if err != nil {
+		t.Fatalf("the guest does not go on: %v", err)
+	}
+	_ = conn.Close()
+	if err := h.Reconnect(limit); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, vm)
+	if conn, err := h.Dial(limit, "unix", m.QMPSocket); err == nil {
+		_ = conn.Close()
+		t.Error("the guest still runs")
 	}
 }
