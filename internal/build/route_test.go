@@ -8,8 +8,8 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-// TestRoutesOfADR001 is the table of ADR-001. Its remotes are "if available": without one there is no way.
-func TestRoutesOfADR001(t *testing.T) {
+// TestRoutes_withoutEmulation has a row for each pair of architectures, with a remote for the other one and without.
+func TestRoutes_withoutEmulation(t *testing.T) {
 	const x86, arm = host.X86_64, host.ARM64
 	for _, tc := range []struct {
 		machine      string

@@ -13,9 +13,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// registry.yml lists what was built and where it was deployed, for people and other tools (ADR-001, "Image Tagging and
-// Registry"). Nothing relies on it: the store and the states are the truth. We edit the document in place, so that the
-// keys we do not know and the comments of others stay.
+// registry.yml lists what was built and where it was deployed, for people and other tools. Nothing relies on it: the
+// store and the states are the truth. We edit the document in place, so that the keys we do not know and the comments of
+// others stay.
 
 func (s *Store) registryPath() string { return path.Join(s.dataDir, "registry.yml") }
 

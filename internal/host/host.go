@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Arch is a CPU architecture by the names of ADR-001 and of QEMU: "x86_64" or "arm64".
+// Arch is a CPU architecture by its name in profiles: "x86_64" or "arm64".
 type Arch string
 
 // The architectures an image can be built for.

@@ -1,9 +1,8 @@
 // Package profile reads the configuration directories of pim (pim.yml, profiles.d, isos.d, targets.d, preseeds.d,
 // installs.d, scripts.d) and resolves a profile: what to install, from which ISO, with which scripts.
 //
-// Field names and the merge rule are those of ADR-001: files hold maps of name → fields and are read in sorted
-// order; maps merge, scalars and lists replace. Everything has an embedded default, so no directory at all is a
-// valid configuration.
+// Files hold maps of name → fields and are read in sorted order; maps merge, scalars and lists replace. Everything has
+// an embedded default, so no directory at all is a valid configuration.
 package profile
 
 import (

@@ -19,7 +19,7 @@ type settings interface {
 // kind is a type of target: how the provider gets from a configuration to a deploy.Target, and from that to attributes.
 type kind struct {
 	name   string   // in targets.d, and of the resource's block
-	entry  string   // "type" in registry.yml (ADR-001)
+	entry  string   // "type" in registry.yml
 	paths  []string // fields that are paths on this machine
 	blank  func() settings
 	effect func(field string) deploy.Effect

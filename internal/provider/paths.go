@@ -15,7 +15,7 @@ type directory struct {
 	fallback  string // default, "" for none
 }
 
-// The provider's folders. Their defaults are ADR-001's.
+// The provider's folders.
 var (
 	configDir  = directory{attribute: "config_dir", env: "PIM_CONFIG_DIR", fallback: "~/.config/pim"}
 	projectDir = directory{attribute: "project_dir"}
