@@ -28,7 +28,7 @@ case $kind in
 unit)
 	PIM_VERSITYGW=${PIM_VERSITYGW:-$(scripts/tool.sh versitygw)}
 	export PIM_VERSITYGW
-	exec "$gotestsum" --format pkgname --format-hide-empty-pkg -- -race -timeout 20m ./...
+	exec "$gotestsum" --format pkgname --format-hide-empty-pkg -- -race -parallel 8 -timeout 20m ./... # many tests wait more than they work
 	;;
 acc)
 	acc "$(scripts/tool.sh tofu)" registry.opentofu.org

@@ -47,14 +47,14 @@ func (s *Settings) credentials() (credentials, error) {
 	c.Endpoint = endpoint
 	switch {
 	case !ok:
-		return c, &deploy.FieldError{Field: "endpoint", Err: fmt.Errorf("%q is not the address of a server: give it in the "+
-			"target's endpoint or host, or in the provider's configuration, such as \"https://pve1.example:8006\"", endpoint)}
+		return c, &deploy.FieldError{Field: "endpoint", Err: fmt.Errorf("%q is not the address of a server, such as "+
+			"\"https://pve1.example:8006\": set endpoint, the provider's proxmox attribute, or PROXMOX_VE_ENDPOINT", endpoint)}
 	case c.APIToken != "" && !tokenFormat.MatchString(c.APIToken):
 		return c, &deploy.FieldError{Field: "api_token", Err: errors.New("a token looks like " +
 			"USER@REALM!TOKENID=00000000-0000-0000-0000-000000000000")}
 	case c.APIToken == "" && (c.Username == "" || c.Password == ""):
 		return c, &deploy.FieldError{Field: "api_token", Err: errors.New("there is neither an API token nor a username with " +
-			"a password: give them in the target, or in the provider's configuration")}
+			"a password: set api_token_file, the provider's proxmox attribute, or PROXMOX_VE_API_TOKEN")}
 	}
 	return c, nil
 }

@@ -184,13 +184,14 @@ func TestUploadStalls(t *testing.T) {
 // TestUploadCancelled: a client that goes takes the temporary file with it.
 func TestUploadCancelled(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, pvetest.Options{})
+	c := newClient(t, pvetest.Options{UploadStall: time.Hour}) // a busy machine is no stall
 	ctx, cancel := context.WithCancel(t.Context())
 	ctype, body := form(part{"content", "", "import"}, part{"filename", "x.raw", strings.Repeat("x", 1<<20)})
 	half, rest := net.Pipe()
 	go func() {
 		_, _ = rest.Write(body[:len(body)/2])
 		cancel()
+		_ = rest.Close() // the client waits for its reader
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.s.URL+"/api2/json"+uploadTo, half)
 	must(t, err)
