@@ -16,4 +16,11 @@ while alive "$1" "$2"; do
 	sleep 0.1
 	_pim_n=$((_pim_n - 1))
 done
+# The others of the group die a moment later, and hold what they have until then, such as a lock. One that nobody waits
+# for stays as a zombie, so this comes to an end.
+_pim_n=5
+while [ "$_pim_n" -gt 0 ] && kill -s 0 -- "-$1" 2>/dev/null; do
+	sleep 0.1
+	_pim_n=$((_pim_n - 1))
+done
 exit 0
