@@ -97,7 +97,7 @@ func findSSHD(t testing.TB) string {
 			}
 		}
 	}
-	t.Skip("there is no sshd on this machine: install OpenSSH's server (make setup does)")
+	t.Skip("there is no sshd on this machine: install OpenSSH's server (in CI, make setup does)")
 	return ""
 }
 
