@@ -96,28 +96,30 @@ func DecodeStored(stored map[string]string, s any) error {
 	return errors.Join(errs...)
 }
 
-// CopySecrets gives the settings that to points to the secrets of those that from points to, which have the same type.
-func CopySecrets(to, from any) {
-	secrets := map[string]reflect.Value{}
-	eachField(from, func(name string, secret bool, v reflect.Value) {
-		if secret {
-			secrets[name] = v
+// Field is a field of a struct of settings.
+type Field struct {
+	Name   string
+	Type   reflect.Type
+	Secret bool
+	index  int
+}
+
+// FieldsOf lists the fields of a struct of settings, or of one in it, in their order.
+func FieldsOf(t reflect.Type) []Field {
+	var fields []Field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if name != "" && name != "-" {
+			fields = append(fields, Field{Name: name, Type: f.Type, Secret: f.Tag.Get("secret") == "true", index: i})
 		}
-	})
-	eachField(to, func(name string, _ bool, v reflect.Value) {
-		if s, ok := secrets[name]; ok {
-			v.Set(s)
-		}
-	})
+	}
+	return fields
 }
 
 func eachField(s any, do func(name string, secret bool, v reflect.Value)) {
 	v := reflect.Indirect(reflect.ValueOf(s))
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name != "" && name != "-" {
-			do(name, f.Tag.Get("secret") == "true", v.Field(i))
-		}
+	for _, f := range FieldsOf(v.Type()) {
+		do(f.Name, f.Secret, v.Field(f.index))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 )
 
 // block is the inline form of a target: a block with the fields that targets.d has, less the secrets. A value that
@@ -19,9 +21,9 @@ func (k *kind) block(description string) schema.SingleNestedBlock {
 
 func fieldAttributes(t reflect.Type, kind, prefix string) map[string]schema.Attribute {
 	attributes := map[string]schema.Attribute{}
-	for _, f := range settingFields(t) {
-		if !f.secret {
-			attributes[f.name] = fieldAttribute(f.typ, kind, prefix+f.name)
+	for _, f := range deploy.FieldsOf(t) {
+		if !f.Secret {
+			attributes[f.Name] = fieldAttribute(f.Type, kind, prefix+f.Name)
 		}
 	}
 	return attributes

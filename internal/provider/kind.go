@@ -49,44 +49,24 @@ func typed[S any, P interface {
 	return &k
 }
 
-// settingField is a field of a target's settings.
-type settingField struct {
-	name   string
-	typ    reflect.Type
-	secret bool
-}
-
-// settingFields lists the fields of a struct of settings, or of one in it, in their order.
-func settingFields(t reflect.Type) []settingField {
-	var fields []settingField
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if name != "" && name != "-" {
-			fields = append(fields, settingField{name, f.Type, f.Tag.Get("secret") == "true"})
-		}
-	}
-	return fields
-}
-
-func (k *kind) fields() []settingField { return settingFields(reflect.TypeOf(k.blank()).Elem()) }
+func (k *kind) fields() []deploy.Field { return deploy.FieldsOf(reflect.TypeOf(k.blank()).Elem()) }
 
 // attributes are the fields that a block has.
-func (k *kind) attributes() []string { return k.names(func(f settingField) bool { return !f.secret }) }
+func (k *kind) attributes() []string { return k.names(func(f deploy.Field) bool { return !f.Secret }) }
 
 // secrets are the fields that no state and no block has.
-func (k *kind) secrets() []string { return k.names(func(f settingField) bool { return f.secret }) }
+func (k *kind) secrets() []string { return k.names(func(f deploy.Field) bool { return f.Secret }) }
 
 // access are the fields that say how to reach a target and how to log in.
 func (k *kind) access() []string {
-	return k.names(func(f settingField) bool { return f.secret || k.effect(f.name) == deploy.Nothing })
+	return k.names(func(f deploy.Field) bool { return f.Secret || k.effect(f.Name) == deploy.Nothing })
 }
 
-func (k *kind) names(which func(settingField) bool) []string {
+func (k *kind) names(which func(deploy.Field) bool) []string {
 	var names []string
 	for _, f := range k.fields() {
 		if which(f) {
-			names = append(names, f.name)
+			names = append(names, f.Name)
 		}
 	}
 	return names

@@ -15,6 +15,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
 )
 
 const block = 512 << 10
@@ -64,9 +65,7 @@ func (k sketch) request(t testing.TB, name string) deploy.Request {
 
 func img(t testing.TB, args ...string) {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		t.Skip("qemu-img is not installed")
-	}
+	qemutest.Need(t)
 	if out, err := exec.CommandContext(t.Context(), "qemu-img", args...).CombinedOutput(); err != nil {
 		t.Fatalf("qemu-img %s: %v\n%s", args[0], err, out)
 	}
