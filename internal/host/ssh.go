@@ -24,7 +24,7 @@ import (
 //     with ErrDisconnected; Reattach gives another.
 //   - What Run ran is ended by Reconnect, since nobody knows how far it was.
 //   - Locks are held for SSHConfig.LockGrace. After a Reconnect within that time they are as before; else they are
-//     free for others, and unlock says so. A provider that is killed gives its locks back after the same time.
+//     free for others, and Held and unlock say so. A provider that is killed gives its locks back after the same time.
 //   - Open files, connections and listeners are gone. Reconnect ends the lost connection's server process over there,
 //     so that ports it listened on can be listened on again.
 //
@@ -33,6 +33,7 @@ type SSH struct {
 	name    string
 	targets []sshTarget
 	dead    time.Duration
+	patient time.Duration
 	grace   time.Duration
 	arch    Arch
 	umask   fs.FileMode
@@ -49,7 +50,7 @@ type SSH struct {
 	sshFiles
 }
 
-var _ Host = (*SSH)(nil)
+var _ Remote = (*SSH)(nil)
 
 // redialMin and redialMax are the pauses between tries to connect again.
 const (
@@ -61,15 +62,19 @@ const (
 // ErrChangedHostKey or ErrSSHAuth where one of these is the cause, and says what to do about it.
 func DialSSH(ctx context.Context, config SSHConfig) (*SSH, error) {
 	targets, err := config.route()
-	h := &SSH{name: first(config.Name, config.Host), targets: targets, dead: config.DeadAfter, grace: config.LockGrace}
+	h := &SSH{name: first(config.Name, config.Host), targets: targets, dead: config.DeadAfter, patient: config.Patience, grace: config.LockGrace}
 	if err != nil {
 		return nil, h.failed(err)
 	}
 	if h.dead <= 0 {
 		h.dead = defaultDeadAfter
 	}
+	if h.patient <= 0 {
+		h.patient = DefaultPatience
+	}
 	if h.grace <= 0 {
-		h.grace = defaultLockGrace
+		// The loss is noticed after dead, and then waited for; by then the last beat may be a quarter of the grace old.
+		h.grace = (h.dead+h.patient)*4/3 + killGrace
 	}
 	h.redial = make(chan struct{}, 1)
 	h.orphans.refs = map[processRef]orphan{}
@@ -92,6 +97,12 @@ func (h *SSH) Name() string { return h.name }
 
 // Arch is what the machine says itself.
 func (h *SSH) Arch() Arch { return h.arch }
+
+// Patience is how long a lost connection is worth waiting for.
+func (h *SSH) Patience() time.Duration { return h.patient }
+
+// LockGrace is how long others may have to wait for our locks once the connection is lost.
+func (h *SSH) LockGrace() time.Duration { return h.grace }
 
 // Disconnected is closed once the connection there is now is lost.
 func (h *SSH) Disconnected() <-chan struct{} {
@@ -182,6 +193,9 @@ func (h *SSH) cleanUp(ctx context.Context, old *sshConn) error {
 	}
 	old.mu.Unlock()
 	errs := []error{conn.run(ctx, Cmd{Argv: scriptArgv("drop.sh", args...)})}
+	if errs[0] != nil {
+		conn.inherit(old) // they are left to the next Reconnect
+	}
 	for ref, of := range h.orphans.before(conn) {
 		err := conn.end(ctx, ref, 0)
 		if err == nil && of.dir != "" {

@@ -33,12 +33,15 @@ type SSHConfig struct {
 	Home       string // the folder that ~ stands for instead of the user's own
 
 	DeadAfter time.Duration // a connection that is silent for so long is dead; 0 for 30 s
-	LockGrace time.Duration // how long a lock outlives a lost connection; 0 for 2 min
+	Patience  time.Duration // how long a lost connection is worth waiting for; 0 for DefaultPatience
+	LockGrace time.Duration // how long a lock outlives a lost connection; 0 for what Patience needs
 }
+
+// DefaultPatience is SSHConfig.Patience where it is not set.
+const DefaultPatience = 2 * time.Minute
 
 const (
 	defaultDeadAfter = 30 * time.Second
-	defaultLockGrace = 2 * time.Minute
 	none             = "none"
 	// maxHops bounds a chain of jump hosts; one that is longer goes in circles.
 	maxHops = 8

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +22,9 @@ var ErrDisconnected = errors.New("the SSH connection is lost")
 const (
 	// handshakeTime bounds the way from a TCP connection to a usable SSH one.
 	handshakeTime = 30 * time.Second
+	// connectTime bounds a try to open a TCP connection: the kernel repeats it ever more rarely, so that a new try finds
+	// a link that is up again sooner.
+	connectTime = 10 * time.Second
 	// maxLinks bounds the connections beside each other; sshd allows ten sessions in each.
 	maxLinks = 16
 )
@@ -42,7 +47,7 @@ func dialLink(ctx context.Context, targets []sshTarget) (_ *link, err error) {
 	var conn net.Conn
 	for _, t := range targets {
 		if l.base == nil {
-			conn, err = new(net.Dialer).DialContext(ctx, "tcp", t.addr)
+			conn, err = (&net.Dialer{Timeout: connectTime}).DialContext(ctx, "tcp", t.addr)
 			l.base = conn
 		} else {
 			conn, err = l.DialContext(ctx, "tcp", t.addr)
@@ -201,6 +206,16 @@ func (c *sshConn) servedBy(ref processRef) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.servers[ref] = true
+}
+
+// inherit notes the processes of the server of an earlier connection.
+func (c *sshConn) inherit(old *sshConn) {
+	old.mu.Lock()
+	servers := slices.Collect(maps.Keys(old.servers))
+	old.mu.Unlock()
+	for _, ref := range servers {
+		c.servedBy(ref)
+	}
 }
 
 // watch asks the other side for a sign of life when it is silent, and gives up when none comes.

@@ -150,6 +150,16 @@ func (s *sshLocks) set(l *sshLock, held bool) bool {
 	return was
 }
 
+// Held tells whether a lock of ours was still held when the machine was last asked, which Reconnect does.
+func (h *SSH) Held(path string) bool {
+	for _, l := range h.locks.all() {
+		if l.path == path && !l.ended() {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *sshLocks) all() []*sshLock {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,13 +35,18 @@ type Server struct {
 	port  string
 	token string
 	http  http.Server
-	done  chan struct{} // closed when the listener is no longer served
-	err   error         // why it is not, set before done is closed
 
 	mu        sync.Mutex
+	serving   *serving
 	files     map[string][]byte
 	requests  []Request
 	onRequest func(Request)
+}
+
+// serving is one listener's time.
+type serving struct {
+	done chan struct{} // closed when the listener is no longer served
+	err  error         // why it is not, set before done is closed
 }
 
 // Request is one request that was answered.
@@ -64,7 +69,6 @@ func Serve(ln net.Listener, files map[string][]byte) *Server {
 	s := &Server{
 		port:  port,
 		token: base64.RawURLEncoding.EncodeToString(token),
-		done:  make(chan struct{}),
 		files: map[string][]byte{},
 	}
 	maps.Copy(s.files, files)
@@ -73,13 +77,35 @@ func Serve(ln net.Listener, files map[string][]byte) *Server {
 		ReadHeaderTimeout: headerTime,
 		ErrorLog:          log.New(io.Discard, "", 0), // what a guest does to its connection is not our user's concern
 	}
+	s.Resume(ln)
+	return s
+}
+
+// Resume goes on on another listener after the one before has failed: files, token and requests are the same. Its port
+// must be the same, too, since the guest knows it: see Port.
+func (s *Server) Resume(ln net.Listener) {
+	now := &serving{done: make(chan struct{})}
+	s.mu.Lock()
+	s.serving = now
+	s.mu.Unlock()
 	go func() {
-		defer close(s.done)
+		defer close(now.done)
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			s.err = err
+			now.err = err
 		}
 	}()
-	return s
+}
+
+// Port is the port of the listener.
+func (s *Server) Port() string { return s.port }
+
+// Done is closed once the listener there is now is no longer served.
+func (s *Server) Done() <-chan struct{} { return s.current().done }
+
+func (s *Server) current() *serving {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.serving
 }
 
 // BaseURL is the URL of the files as seen by someone to whom the listener's machine is host: "http://HOST:PORT/TOKEN/".
@@ -119,8 +145,9 @@ func (s *Server) Close(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
-	<-s.done // both close the listener, so this does not wait long
-	if err = errors.Join(err, s.err); err != nil {
+	now := s.current()
+	<-now.done // both close the listener, so this does not wait long
+	if err = errors.Join(err, now.err); err != nil {
 		return fmt.Errorf("cannot end the preseed server in order: %w", err)
 	}
 	return nil

@@ -207,8 +207,44 @@ func TestCloseTellsWhyTheServerEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := Serve(broken{ln}, nil)
-	<-s.done
+	<-s.Done()
 	if err := s.Close(t.Context()); !errors.Is(err, errLost) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestResume loses the listener, as one on a machine whose connection is lost, and goes on on another.
+func TestResume(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Serve(ln, map[string][]byte{"a": []byte("one")})
+	get := func() {
+		t.Helper()
+		resp, err := http.Get(s.BaseURL("127.0.0.1") + "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "one" {
+			t.Errorf("got %q, %v", body, err)
+		}
+	}
+	get()
+	_ = ln.Close()
+	<-s.Done()
+	http.DefaultClient.CloseIdleConnections()
+	again, err := net.Listen("tcp", "127.0.0.1:"+s.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Resume(again)
+	get()
+	if n := len(s.Requests()); n != 2 {
+		t.Errorf("%d requests were noted", n)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -78,5 +78,5 @@ func (vm *VM) event(e qmp.Event) {
 
 // endPaused ends a machine that QEMU has paused and nobody would let go again.
 func (vm *VM) endPaused() {
-	_ = vm.proc.Terminate(context.Background()) // when it fails the machine stays, and Kill says so
+	_ = vm.now().proc.Terminate(context.Background()) // when it fails the machine stays, and Kill says so
 }

@@ -42,6 +42,9 @@ type Machine struct {
 	NoReboot   bool     // end the machine when the guest reboots
 	QMPSocket  string   // path of the control socket, at most 103 bytes (sockaddr_un)
 	ConsoleLog string   // file that the serial console is appended to
+	// EventLog keeps what the machine says of itself, for VM.Reattach: it stands for the file EventLog.out and the pipe
+	// EventLog.in. "" for a machine that is never out of sight.
+	EventLog string
 }
 
 // Argv is QEMU's command line. The machine starts paused, so that nothing happens in it before somebody watches it.
@@ -56,6 +59,9 @@ func (m Machine) Argv() []string {
 		"-chardev", "file,id=console,append=on,path=" + escape(m.ConsoleLog),
 		"-serial", "chardev:console",
 		"-action", "panic=shutdown",
+	}
+	if m.EventLog != "" {
+		args = append(args, "-chardev", "pipe,id=events,path="+escape(m.EventLog), "-mon", "chardev=events,mode=control")
 	}
 	args = append(args, m.platform()...)
 	args = append(args, m.firmware()...)

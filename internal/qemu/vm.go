@@ -27,14 +27,21 @@ const (
 
 // VM is a running guest. All methods are safe for concurrent use, also after its end.
 type VM struct {
+	h       host.Host
+	machine Machine
+	ssh     string
+
+	mu sync.Mutex
+	*sight
+	exit Exit
+}
+
+// sight is how a guest is seen. Another one takes its place when it was lost.
+type sight struct {
 	proc host.Process
 	mon  *monitor
-	ssh  string
 	done chan struct{} // closed when the guest has ended and exit is known, or lost
-
-	mu   sync.Mutex
-	exit Exit
-	lost error // wraps host.ErrDisconnected: the guest goes on where we cannot see it
+	lost error         // wraps host.ErrDisconnected: the guest goes on where we cannot see it; set before done is closed
 }
 
 // Start runs a machine's QEMU and lets the guest go once its monitor answers; ctx bounds the start only. The error of
@@ -47,28 +54,31 @@ func Start(ctx context.Context, h host.Host, m Machine) (*VM, error) {
 	if err := host.RemoveIfExists(h, m.QMPSocket); err != nil {
 		return nil, fmt.Errorf("cannot start QEMU: cannot remove the socket of an earlier one: %w", err)
 	}
+	if err := makeEventLog(ctx, h, m); err != nil {
+		return nil, fmt.Errorf("cannot start QEMU: %w", err)
+	}
 	proc, err := h.Start(ctx, host.Cmd{Argv: m.Argv()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start QEMU: %w", err)
 	}
-	vm := &VM{proc: proc, done: make(chan struct{})}
+	vm := &VM{h: h, machine: m, sight: &sight{proc: proc, done: make(chan struct{})}}
 	limit, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("its monitor did not answer within %s", startTime))
 	defer cancel()
-	if err := vm.attach(limit, h, m.QMPSocket); err != nil {
+	if err := vm.attach(limit); err != nil {
 		err = fmt.Errorf("cannot start QEMU: %w", errors.Join(err, proc.Terminate(context.WithoutCancel(ctx))))
 		if vm.mon != nil {
 			_ = vm.mon.Disconnect() // QEMU is gone
 		}
 		return nil, err
 	}
-	go vm.await() //nolint:gosec // G118: it lives as long as QEMU, ctx bounds the start only
+	go vm.await(vm.sight) //nolint:gosec // G118: it lives as long as QEMU, ctx bounds the start only
 	return vm, nil
 }
 
 // attach connects to the monitor of the paused machine, asks for the port that leads to the guest's SSH server, and
 // lets the guest go.
-func (vm *VM) attach(ctx context.Context, d host.Dialer, socket string) error {
-	if err := vm.dial(ctx, d, socket); err != nil {
+func (vm *VM) attach(ctx context.Context) error {
+	if err := vm.dial(ctx, vm.sight); err != nil {
 		return err
 	}
 	commands := vm.mon.typed(ctx)
@@ -88,22 +98,25 @@ func (vm *VM) attach(ctx context.Context, d host.Dialer, socket string) error {
 		return fmt.Errorf("it forwards no port to the guest: %q", table)
 	}
 	vm.ssh = "127.0.0.1:" + port[1]
+	if err := beginEventLog(ctx, vm.h, vm.machine); err != nil {
+		return err
+	}
 	return commands.Cont()
 }
 
 // dial tries the monitor's socket until it is there or QEMU has ended.
-func (vm *VM) dial(ctx context.Context, d host.Dialer, socket string) error {
+func (vm *VM) dial(ctx context.Context, s *sight) error {
 	tick := time.NewTicker(attachEvery)
 	defer tick.Stop()
 	for {
-		mon, err := dialMonitor(ctx, d, socket, vm.event)
+		mon, err := dialMonitor(ctx, vm.h, vm.machine.QMPSocket, vm.event)
 		if err == nil {
-			vm.mon = mon
+			s.mon = mon
 			return nil
 		}
 		select {
-		case <-vm.proc.Done():
-			if err := vm.proc.Wait(ctx); err != nil {
+		case <-s.proc.Done():
+			if err := s.proc.Wait(ctx); err != nil {
 				return err
 			}
 			return errors.New("it ended at once, without a message")
@@ -118,18 +131,18 @@ func (vm *VM) dial(ctx context.Context, d host.Dialer, socket string) error {
 var forwarded = regexp.MustCompile(`TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\s`)
 
 // await settles how the guest ended once QEMU has.
-func (vm *VM) await() {
-	defer close(vm.done)
-	err := vm.proc.Wait(context.Background())
+func (vm *VM) await(s *sight) {
+	defer close(s.done)
+	err := s.proc.Wait(context.Background())
 	select {
-	case <-vm.mon.done: // its last events have been read
+	case <-s.mon.done: // its last events have been read
 	case <-time.After(lastWords):
 	}
-	_ = vm.mon.Disconnect() // QEMU is gone, or out of reach
+	_ = s.mon.Disconnect() // QEMU is gone, or out of reach
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	if errors.Is(err, host.ErrDisconnected) {
-		vm.lost = err
+		s.lost = err
 		return
 	}
 	vm.exit = vm.exit.settle(err)
@@ -148,11 +161,18 @@ func (vm *VM) ends(r Reason, detail string) {
 func (vm *VM) SSHAddr() string { return vm.ssh }
 
 // PID is QEMU's process id on the host.
-func (vm *VM) PID() int { return vm.proc.PID() }
+func (vm *VM) PID() int { return vm.now().proc.PID() }
+
+// now is how the guest is seen now.
+func (vm *VM) now() *sight {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	return vm.sight
+}
 
 // Ref is how QEMU is found again on another machine; nil for one of our own.
 func (vm *VM) Ref() *host.ProcessRef {
-	p, ok := vm.proc.(interface{ Ref() host.ProcessRef })
+	p, ok := vm.now().proc.(interface{ Ref() host.ProcessRef })
 	if !ok {
 		return nil
 	}
@@ -161,27 +181,28 @@ func (vm *VM) Ref() *host.ProcessRef {
 }
 
 // Done is closed when the guest has ended, or the connection to its machine is lost.
-func (vm *VM) Done() <-chan struct{} { return vm.done }
+func (vm *VM) Done() <-chan struct{} { return vm.now().done }
 
 // Wait waits for the guest's end. The error is that of ctx, or wraps host.ErrDisconnected: then nothing is known of the
 // guest, which goes on.
 func (vm *VM) Wait(ctx context.Context) (Exit, error) {
+	s := vm.now()
 	select {
-	case <-vm.done:
+	case <-s.done:
 	case <-ctx.Done():
 		return Exit{}, context.Cause(ctx)
 	}
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	if vm.lost != nil {
-		return Exit{}, fmt.Errorf("cannot tell what became of the guest: %w", vm.lost)
+	if s.lost != nil {
+		return Exit{}, fmt.Errorf("cannot tell what became of the guest: %w", s.lost)
 	}
 	return vm.exit, nil
 }
 
 // Powerdown presses the guest's power button.
 func (vm *VM) Powerdown(ctx context.Context) error {
-	if err := vm.mon.typed(ctx).SystemPowerdown(); err != nil {
+	if err := vm.now().mon.typed(ctx).SystemPowerdown(); err != nil {
 		return fmt.Errorf("cannot press the guest's power button: %w", err)
 	}
 	return nil
@@ -190,30 +211,31 @@ func (vm *VM) Powerdown(ctx context.Context) error {
 // Kill ends the guest if it still runs, without asking it, and waits for its end. It does so too when ctx has ended,
 // only less gently. The error says that QEMU goes on.
 func (vm *VM) Kill(ctx context.Context) error {
+	s := vm.now()
 	select {
-	case <-vm.done:
+	case <-s.done:
 		if _, err := vm.Wait(ctx); !errors.Is(err, host.ErrDisconnected) {
 			return nil
 		}
 	default:
 	}
 	vm.ends(Quit, "")
-	if err := vm.proc.Terminate(ctx); err != nil {
+	if err := s.proc.Terminate(ctx); err != nil {
 		return fmt.Errorf("cannot end the guest: %w", err)
 	}
-	<-vm.done // at most lastWords
+	<-s.done // at most lastWords
 	return nil
 }
 
 // Release lets the guest go on without us: its monitor is free for another client. Afterwards only PID, SSHAddr, Done
 // and Kill are of use.
-func (vm *VM) Release() error { return vm.mon.Disconnect() }
+func (vm *VM) Release() error { return vm.now().mon.Disconnect() }
 
 // Screenshot writes the guest's screen to a PNG file on the host.
 func (vm *VM) Screenshot(ctx context.Context, file string) error {
 	command, err := json.Marshal(qmp.Command{Execute: "screendump", Args: map[string]string{"filename": file, "format": "png"}})
 	if err == nil {
-		_, err = vm.mon.run(ctx, command) // go-qemu's typed command is older than the format
+		_, err = vm.now().mon.run(ctx, command) // go-qemu's typed command is older than the format
 	}
 	if err != nil {
 		return fmt.Errorf("cannot take a screenshot: %w", err)
@@ -223,7 +245,7 @@ func (vm *VM) Screenshot(ctx context.Context, file string) error {
 
 // BytesWritten is how much the guest has written to its disk so far.
 func (vm *VM) BytesWritten(ctx context.Context) (int64, error) {
-	all, err := vm.mon.typed(ctx).QueryBlockstats(nil)
+	all, err := vm.now().mon.typed(ctx).QueryBlockstats(nil)
 	if err != nil {
 		return 0, fmt.Errorf("cannot ask QEMU for its disk statistics: %w", err)
 	}
