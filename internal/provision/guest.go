@@ -10,6 +10,7 @@ import (
 	"net"
 	"path"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -19,20 +20,31 @@ const outputLimit = 16 << 20
 
 // Guest is an SSH connection into a guest. It is safe for concurrent use.
 type Guest struct {
+	peer peer
+	key  string // the public key it let us in with: type and base64, as in authorized_keys
+
+	mu     sync.Mutex
 	client *ssh.Client
-	key    string // the public key it let us in with: type and base64, as in authorized_keys
+	regain func(context.Context) error
 }
 
-func newGuest(client *ssh.Client, key ssh.PublicKey) *Guest {
-	return &Guest{client, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))}
+func newGuest(client *ssh.Client, p peer) *Guest {
+	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p.signer.PublicKey())))
+	return &Guest{peer: p, key: key, client: client}
 }
 
 // Close closes the connection; what still runs in the guest goes on. It may be called again.
 func (g *Guest) Close() error {
-	if err := g.client.Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+	if err := g.now().Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("cannot close the SSH connection: %w", err)
 	}
 	return nil
+}
+
+func (g *Guest) now() *ssh.Client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.client
 }
 
 // ErrConnectionLost is a connection that ended before the guest had told how a command ended: the guest crashed,
@@ -53,11 +65,16 @@ func (e *StatusError) Error() string {
 	return msg
 }
 
-// Output runs a shell command to its end and returns what it wrote to its standard output.
+// Output runs a shell command to its end and returns what it wrote to its standard output. After a lost connection (see
+// OnLost) it runs once more.
 // Errors: *StatusError, ErrConnectionLost, ctx's cause, more than 16 MiB of output.
 func (g *Guest) Output(ctx context.Context, command string) ([]byte, error) {
-	out := &capped{limit: outputLimit}
-	if err := g.exec(ctx, command, nil, out, nil); err != nil {
+	var out *capped
+	err := g.repeat(ctx, func(client *ssh.Client) error {
+		out = &capped{limit: outputLimit}
+		return g.execOn(ctx, client, command, nil, out, nil)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if out.over {
@@ -71,7 +88,10 @@ func (g *Guest) Upload(ctx context.Context, name string, data []byte, perm fs.Fi
 	part := path.Join(path.Dir(name), "."+path.Base(name)+".part")
 	command := fmt.Sprintf("umask 077; cat >%[1]s && chmod %[2]o %[1]s && mv -f %[1]s %[3]s || { rm -f %[1]s; exit 1; }",
 		quote(part), perm.Perm(), quote(name))
-	if err := g.exec(ctx, command, bytes.NewReader(data), nil, nil); err != nil {
+	err := g.repeat(ctx, func(client *ssh.Client) error {
+		return g.execOn(ctx, client, command, bytes.NewReader(data), nil, nil)
+	})
+	if err != nil {
 		return fmt.Errorf("cannot upload %s: %w", name, err)
 	}
 	return nil
@@ -93,13 +113,17 @@ func (g *Guest) PowerOff(ctx context.Context) error {
 // nothing of it is written any more. sshd does not close such a session before the command has ended, so nobody
 // waits for that; what is left of it here ends with the connection.
 func (g *Guest) exec(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	return g.execOn(ctx, g.now(), command, stdin, stdout, stderr)
+}
+
+func (g *Guest) execOn(ctx context.Context, client *ssh.Client, command string, stdin io.Reader, stdout, stderr io.Writer) error {
 	var gate gate
 	last := &tail{limit: 5}
 	if stderr == nil {
 		stderr = last
 	}
 	done := make(chan error, 1)
-	go func() { done <- g.session(ctx, command, stdin, gate.writer(stdout), gate.writer(stderr)) }()
+	go func() { done <- session(ctx, client, command, stdin, gate.writer(stdout), gate.writer(stderr)) }()
 	var err error
 	select {
 	case err = <-done:
@@ -114,8 +138,8 @@ func (g *Guest) exec(ctx context.Context, command string, stdin io.Reader, stdou
 	return err
 }
 
-func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, stdout, stderr io.Writer) error {
-	s, err := g.client.NewSession()
+func session(ctx context.Context, client *ssh.Client, command string, stdin io.Reader, stdout, stderr io.Writer) error {
+	s, err := client.NewSession()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConnectionLost, err)
 	}
@@ -133,8 +157,10 @@ func (g *Guest) session(ctx context.Context, command string, stdin io.Reader, st
 		return &StatusError{128, "killed by SIG" + exit.Signal()}
 	case errors.As(err, &missing), errors.Is(err, io.EOF):
 		return ErrConnectionLost
+	case err != nil: // neither our writers nor our readers fail
+		return fmt.Errorf("%w: %w", ErrConnectionLost, err)
 	}
-	return err
+	return nil
 }
 
 // quote quotes a word for a POSIX shell.

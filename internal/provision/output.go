@@ -64,11 +64,13 @@ func (t *tail) lines() []string {
 type stream struct {
 	out io.Writer // nil for none
 	tail
-	err error
+	total int64 // bytes so far
+	err   error
 }
 
 func (s *stream) Write(p []byte) (int, error) {
 	_, _ = s.tail.Write(p)
+	s.total += int64(len(p))
 	if s.out != nil && s.err == nil {
 		_, s.err = s.out.Write(p)
 	}

@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,11 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 const (
@@ -49,20 +53,19 @@ func (e *ScriptError) Error() string {
 
 func (e *ScriptError) Unwrap() error { return e.Err }
 
-// runner runs the script staged in a directory, in a session whose leader is the inner shell. That stays, to tell
-// a script that a signal killed as 128 + signal, which setsid does not.
-const runner = `cd / && exec setsid --wait sh -c '. "$0/env" && echo $$ >"$0/pid" && "$0/script"; exit $?' %s </dev/null 2>&1`
-
 var errTimedOut = errors.New("time-out")
 
 // Run runs a script as the connection's user, with DEBIAN_FRONTEND=noninteractive, no standard input, and its
-// output, standard error included, written to out as it comes (nil discards it). The script has a process group
-// of its own in the guest, and all of that is killed when the time-out or ctx ends it. A script ends when it has
-// exited and nothing it left behind holds its output open.
+// output, standard error included, written to out as it comes (nil discards it). The script has a session
+// of its own in the guest, and all of its process group is killed when the time-out or ctx ends it. A script ends when it
+// has exited and nothing it left behind holds its output open.
+//
+// It runs without us: when the connection is lost and comes back (see OnLost), Run goes on where it was, with nothing of
+// the output lost or doubled.
 //
 // Errors: a *ScriptError once the script has begun; anything else means that it never did.
 func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) error {
-	dir, err := g.stage(ctx, s)
+	at, err := g.stage(ctx, s)
 	if err != nil {
 		return fmt.Errorf("cannot start script %q: %w", s.Name, err)
 	}
@@ -72,7 +75,7 @@ func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) error {
 	}
 	defer cancel()
 	sink := &stream{out: out, tail: tail{limit: tailLines}}
-	err = g.exec(run, fmt.Sprintf(runner, quote(dir)), nil, sink, sink)
+	err = g.follow(run, at, sink)
 	interrupted := run.Err() != nil && err != nil
 
 	// What follows is owed to the guest also when the build is cancelled.
@@ -80,10 +83,10 @@ func (g *Guest) Run(ctx context.Context, s Script, out io.Writer) error {
 	defer cancelAfter()
 	var undo error
 	if interrupted {
-		undo = g.killGroup(after, dir)
+		undo = g.killGroup(after, at)
 	}
 	if !errors.Is(err, ErrConnectionLost) {
-		undo = errors.Join(undo, g.unstage(after, dir))
+		undo = errors.Join(undo, g.unstage(after, at))
 	}
 	if err == nil {
 		return errors.Join(undo, sink.err)
@@ -104,23 +107,77 @@ func (g *Guest) scriptError(s Script, err error, sink *stream) error {
 	return e
 }
 
+var (
+	//go:embed supervise.sh
+	superviseScript string
+	//go:embed follow.sh
+	followScript string
+)
+
+// follow starts the staged script unless it was started already, and follows it to its end. Errors: *StatusError is the
+// script's own.
+func (g *Guest) follow(ctx context.Context, at staged, sink *stream) error {
+	return g.repeat(ctx, func(client *ssh.Client) error {
+		said := &capped{limit: 4 << 10}
+		command := fmt.Sprintf("set -- %s %s %d %s\n%s", quote(at.dir), quote(at.run), sink.total, quote(superviseScript), followScript)
+		err := g.execOn(ctx, client, command, nil, sink, said)
+		var failed *StatusError
+		if errors.As(err, &failed) { // not the script's
+			return fmt.Errorf("it cannot be followed to its end: %s", strings.TrimSpace(said.buf.String()))
+		}
+		if err != nil {
+			return err
+		}
+		return parseEnd(said.buf.String())
+	})
+}
+
+// parseEnd reads what follow.sh says in the end.
+func parseEnd(said string) error {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	last := lines[len(lines)-1]
+	status, ok := strings.CutPrefix(last, "pim-status ")
+	code, err := strconv.Atoi(status)
+	switch {
+	case !ok || err != nil:
+		return fmt.Errorf("it cannot be told how it ended: %s", said)
+	case code != 0:
+		return &StatusError{Status: code}
+	}
+	return nil
+}
+
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// stage puts a script and its environment into a fresh directory that only root can look into, and returns that.
-// It is below the home directory: /tmp and /run may be mounted noexec, and scripts clean /tmp.
-func (g *Guest) stage(ctx context.Context, s Script) (string, error) {
+// staged is where a script is in the guest.
+type staged struct {
+	// dir holds script and environment. It is below the home directory: /tmp and /run may be mounted noexec, and
+	// scripts clean /tmp.
+	dir string
+	// run holds the output, and what is known of the process. It is in memory: a full disk must not hide why a script
+	// failed, nothing of it stays in the image, and it is gone when the guest was restarted.
+	run string
+}
+
+// stage puts a script and its environment into fresh directories that only root can look into.
+func (g *Guest) stage(ctx context.Context, s Script) (staged, error) {
 	env := bytes.NewBufferString("export DEBIAN_FRONTEND=noninteractive\n")
 	for _, k := range slices.Sorted(maps.Keys(s.Env)) {
 		if !envName.MatchString(k) {
-			return "", fmt.Errorf("%q cannot be the name of an environment variable", k)
+			return staged{}, fmt.Errorf("%q cannot be the name of an environment variable", k)
 		}
 		fmt.Fprintf(env, "export %s=%s\n", k, quote(s.Env[k]))
 	}
-	made, err := g.Output(ctx, `umask 077; mktemp -d "${HOME:-/root}/.pim-XXXXXXXX"`)
+	made, err := g.Output(ctx, `umask 077
+d=$(mktemp -d "${HOME:-/root}/.pim-XXXXXXXX") || exit
+r=${PIM_ROOT:-}/run/${d##*/.}
+mkdir "$r" || { rmdir "$d"; exit 1; }
+printf '%s\n' "$d" "$r"`)
 	if err != nil {
-		return "", fmt.Errorf("cannot make a directory: %w", err)
+		return staged{}, fmt.Errorf("cannot make a directory: %w", err)
 	}
-	dir := strings.TrimSpace(string(made))
+	dir, run, _ := strings.Cut(strings.TrimSuffix(string(made), "\n"), "\n")
+	at := staged{dir, run}
 	err = g.Upload(ctx, path.Join(dir, "env"), env.Bytes(), 0o600)
 	if err == nil {
 		err = g.Upload(ctx, path.Join(dir, "script"), s.Body, 0o700)
@@ -128,31 +185,31 @@ func (g *Guest) stage(ctx context.Context, s Script) (string, error) {
 	if err != nil {
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterTime)
 		defer cancel()
-		return "", errors.Join(err, g.unstage(after, dir))
+		return staged{}, errors.Join(err, g.unstage(after, at))
 	}
-	return dir, nil
+	return at, nil
 }
 
 // unstage removes what stage made. The environment is overwritten, so that a password in it, such as a proxy's,
 // is not found in the free blocks of the image.
-func (g *Guest) unstage(ctx context.Context, dir string) error {
-	err := g.exec(ctx, fmt.Sprintf("shred -n 1 -u %[1]s/env 2>/dev/null; rm -rf %[1]s", quote(dir)), nil, nil, nil)
+func (g *Guest) unstage(ctx context.Context, at staged) error {
+	_, err := g.Output(ctx, fmt.Sprintf("shred -n 1 -u %[1]s/env 2>/dev/null; rm -rf %[1]s %[2]s", quote(at.dir), quote(at.run)))
 	if err != nil {
 		return fmt.Errorf("cannot remove the script from the guest: %w", err)
 	}
 	return nil
 }
 
-// killGroup ends the script staged in dir and all of its process group: SIGTERM, and SIGKILL after 5 s.
-func (g *Guest) killGroup(ctx context.Context, dir string) error {
-	err := g.exec(ctx, fmt.Sprintf(`p=$(cat %s/pid) || exit 0
+// killGroup ends a script and all of its process group: SIGTERM, and SIGKILL after 5 s.
+func (g *Guest) killGroup(ctx context.Context, at staged) error {
+	_, err := g.Output(ctx, fmt.Sprintf(`p=$(cat %s/pid) || exit 0
 kill -s TERM -- -"$p" 2>/dev/null || exit 0
 i=0
 while kill -s 0 -- -"$p" 2>/dev/null; do
     [ $i -lt 50 ] || { kill -s KILL -- -"$p"; exit 0; }
     i=$((i + 1))
     sleep 0.1
-done`, quote(dir)), nil, nil, nil)
+done`, quote(at.run)))
 	if err != nil {
 		return fmt.Errorf("cannot kill the script in the guest: %w", err)
 	}

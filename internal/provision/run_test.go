@@ -25,7 +25,11 @@ func leftovers(t *testing.T, s *provisiontest.Server) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found
+	running, err := filepath.Glob(filepath.Join(s.Root, "run", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(found, running...)
 }
 
 func TestRun(t *testing.T) {

@@ -145,7 +145,7 @@ func (p peer) handshake(ctx context.Context) (_ *Guest, err error) {
 	if !stop() || !limit.Stop() {
 		return nil, errHandshake
 	}
-	return newGuest(ssh.NewClient(c, channels, requests), p.signer.PublicKey()), nil
+	return newGuest(ssh.NewClient(c, channels, requests), p), nil
 }
 
 var errHandshake = fmt.Errorf("the SSH handshake did not end within %s", handshakeTime)

@@ -55,6 +55,7 @@ func Start(t testing.TB, id provision.Identity) *Server {
 	}
 	s.Authorize(id.AuthorizedKey())
 	must(t, os.MkdirAll(filepath.Join(s.Root, "root"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(s.Root, "run"), 0o755))
 	for _, name := range []string{"systemctl", "cloud-init", "poweroff"} {
 		s.Stub(name, "exit 0")
 	}
