@@ -33,6 +33,7 @@ needs() {
 		;;
 	esac
 	[ "$group" = demo ] || cat <<-'LIST'
+		curl             curl        curl
 		gcc              -           gcc
 		libc6-dev        -           /usr/include/stdlib.h
 		shellcheck       shellcheck  shellcheck
