@@ -38,7 +38,9 @@ func oneOf(words ...string) rule { return rule{is: text.is, oneOf: words} }
 
 func listOf(items rule) rule { return rule{is: array.is, items: &items} }
 
-func mapOf(keys map[string]rule, need ...string) rule { return rule{is: object.is, keys: keys, need: need} }
+func mapOf(keys map[string]rule, need ...string) rule {
+	return rule{is: object.is, keys: keys, need: need}
+}
 
 // either is a rule for values of one kind or the other.
 func either(a, b rule) rule {
