@@ -88,7 +88,7 @@ fi
 rm -f /etc/netplan/00-installer-config*.yaml /etc/netplan/50-cloud-init.yaml /etc/netplan/01-netcfg.yaml
 printf '[Match]\nName=en* eth*\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nUseDomains=yes\n' \
     >/etc/systemd/network/99-pim-dhcp.network
-systemctl enable systemd-networkd.service systemd-resolved.service ssh.service
+systemctl enable systemd-networkd.service systemd-resolved.service
 
 # The proxy is the build's alone.
 rm -f /etc/apt/apt.conf.d/90curtin-aptproxy /etc/systemd/system/snapd.service.d/snap_proxy.conf
