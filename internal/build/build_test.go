@@ -16,6 +16,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
+	"github.com/pim-tools/terraform-provider-pim/internal/media/mediatest"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -291,6 +292,14 @@ func TestBadInput(t *testing.T) {
 			func(*Builder, *Spec) {}, "install",
 			[]string{"readme", "Use a Debian"},
 		},
+		"Ubuntu's ISO": {
+			nil, func(_ *Builder, s *Spec) { *s = withISO(t, *s, halt, "casper/vmlinuz", "casper/initrd") }, "install",
+			[]string{`set installer to "autoinstall"`},
+		},
+		"Debian's ISO": {
+			installer(halt), func(_ *Builder, s *Spec) { s.Autoinstall = &Autoinstall{} }, "install",
+			[]string{`set installer to "debian"`},
+		},
 		"another architecture": {
 			map[string][]byte{"linux": append(make([]byte, 56), "ARM\x64\x00\x00\x00\x00"...), "initrd.gz": []byte("x")},
 			func(*Builder, *Spec) {}, "install",
@@ -317,6 +326,18 @@ func TestBadInput(t *testing.T) {
 			onlyLogs(t, b, s)
 		})
 	}
+}
+
+// withISO is a spec with another ISO, on which two files are a kernel and an initrd.
+func withISO(t *testing.T, s Spec, code []byte, kernelAt, initrdAt string) Spec {
+	t.Helper()
+	s.ISO.Path = mediatest.ISO(t, map[string][]byte{kernelAt: kernel(code), initrdAt: []byte("none")})
+	image, err := os.ReadFile(s.ISO.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ISO.SHA256 = strings.TrimPrefix(cache.Digest(image), "sha256:")
+	return s
 }
 
 // fullHost has no space left.

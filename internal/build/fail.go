@@ -56,6 +56,7 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 	}
 	if st.server != nil {
 		failed.Served = true
+		st.installer.evidence(failed)
 		for _, r := range st.server.Requests() {
 			failed.Requests = append(failed.Requests, r.String())
 		}
