@@ -215,12 +215,16 @@ func (m *Machine) ChangeHostKey() ssh.PublicKey {
 	return key
 }
 
-
-// Resize sets the size of the work folder's file system, in bytes; it may be less than what is in it.
-func (m *Machine) Resize(bytes int64) { m.Do(fmt.Sprintf("mount -o remount,size=%d %s", bytes, WorkDir)) }
+// Leave makes the file system of the work folder so small, or so large, that it has room for as many bytes more.
+func (m *Machine) Leave(bytes int64) {
+	m.t.Helper()
+	m.Do(fmt.Sprintf("mount -o remount,size=$(( $(df -B1 --output=used %[1]s | tail -n1) + %[2]d )) %[1]s", WorkDir, bytes))
+}
 
 // Here is the name by which this machine reaches a file of that one, as long as that one is there.
-func (m *Machine) Here(path string) string { return filepath.Join(fmt.Sprintf("/proc/%d/root", m.pid), path) }
+func (m *Machine) Here(path string) string {
+	return filepath.Join(fmt.Sprintf("/proc/%d/root", m.pid), path)
+}
 
 // Listen listens on the machine's loopback, as a process there would.
 func (m *Machine) Listen(network, address string) (ln net.Listener, err error) {
