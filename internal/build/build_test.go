@@ -56,7 +56,7 @@ func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
 	return testBuildOn(t, host.NewLocal(), files)
 }
 
-func testBuildOn(t *testing.T, h host.Host, files map[string][]byte) (*Builder, Spec) {
+func testBuildOn(t testing.TB, h host.Host, files map[string][]byte) (*Builder, Spec) {
 	t.Helper()
 	image, err := media.Seed(files)
 	if err != nil {
