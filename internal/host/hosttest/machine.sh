@@ -67,3 +67,5 @@ while read -r line; do
 	eval "$line" || status=$?
 	echo "done $status"
 done
+# Connections that nobody ends any more would keep the network, and with it the cable, for minutes.
+ip link delete cable
