@@ -57,7 +57,7 @@ func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
 	return testBuildOn(t, host.NewLocal(), files)
 }
 
-func testBuildOn(t *testing.T, h host.Host, files map[string][]byte) (*Builder, Spec) {
+func testBuildOn(t testing.TB, h host.Host, files map[string][]byte) (*Builder, Spec) {
 	t.Helper()
 	image, err := media.Seed(files)
 	if err != nil {
@@ -112,8 +112,12 @@ func fails(t *testing.T, b *Builder, s Spec, step string, wants ...string) (scre
 // onlyLogs requires that a build left nothing but its logs.
 func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	t.Helper()
-	in := inputs(t, s)
-	data := filepath.Dir(filepath.Dir(b.Store.BuildDir(in.Key())))
+	onlyLogsIn(t, filepath.Dir(filepath.Dir(b.Store.BuildDir(inputs(t, s).Key()))), "/tmp", s)
+}
+
+// onlyLogsIn is that for a store and a folder of sockets.
+func onlyLogsIn(t *testing.T, data, tmp string, s Spec) {
+	t.Helper()
 	err := filepath.WalkDir(data, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -128,7 +132,7 @@ func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets, err := filepath.Glob("/tmp/pim-" + cache.Short(in.Key()) + "-*")
+	sockets, err := filepath.Glob(filepath.Join(tmp, "pim-"+cache.Short(inputs(t, s).Key())+"-*"))
 	if err != nil || len(sockets) > 0 {
 		t.Errorf("left behind: %v, %v", sockets, err)
 	}

@@ -114,7 +114,7 @@ func (st *state) extract(name string, write func(io.Writer) error) error {
 	}
 	st.Defer("remove the installer's "+name, func(context.Context) error { return st.Host.RemoveAll(dst) })
 	if err := errors.Join(write(f), f.Close()); err != nil {
-		return fmt.Errorf("cannot read %s out of the ISO: %w", name, err)
+		return fmt.Errorf("cannot unpack %s from the ISO: %w", name, err)
 	}
 	return nil
 }
