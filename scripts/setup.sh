@@ -36,6 +36,7 @@ needs() {
 		gcc              -           gcc
 		libc6-dev        -           /usr/include/stdlib.h
 		shellcheck       shellcheck  shellcheck
+		swtpm            swtpm       swtpm
 	LIST
 	# Installing a server starts it. A person decides that; without it the tests that need a real sshd skip.
 	[ -z "${CI:-}" ] || echo openssh-server - sshd
