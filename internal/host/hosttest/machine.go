@@ -229,7 +229,7 @@ func (m *Machine) Here(path string) string {
 // Listen listens on the machine's loopback, as a process there would.
 func (m *Machine) Listen(network, address string) (ln net.Listener, err error) {
 	err = inNetworkOf(m.pid, func() error {
-		ln, err = net.Listen(network, address) //nolint:noctx // nothing is looked up
+		ln, err = net.Listen(network, address)
 		return err
 	})
 	return ln, err
