@@ -215,6 +215,13 @@ func (m *Machine) ChangeHostKey() ssh.PublicKey {
 	return key
 }
 
+// Trust makes a key the known one, as somebody does who was told of it.
+func (m *Machine) Trust(key ssh.PublicKey) {
+	m.t.Helper()
+	m.HostKey = key
+	m.Login = m.at(m.t, m.Host, m.Port)
+}
+
 // Leave makes the file system of the work folder so small, or so large, that it has room for as many bytes more.
 func (m *Machine) Leave(bytes int64) {
 	m.t.Helper()
