@@ -16,6 +16,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
+	"github.com/pim-tools/terraform-provider-pim/internal/media/mediatest"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -56,7 +57,7 @@ func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
 	return testBuildOn(t, host.NewLocal(), files)
 }
 
-func testBuildOn(t *testing.T, h host.Host, files map[string][]byte) (*Builder, Spec) {
+func testBuildOn(t testing.TB, h host.Host, files map[string][]byte) (*Builder, Spec) {
 	t.Helper()
 	image, err := media.Seed(files)
 	if err != nil {
@@ -111,8 +112,12 @@ func fails(t *testing.T, b *Builder, s Spec, step string, wants ...string) (scre
 // onlyLogs requires that a build left nothing but its logs.
 func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	t.Helper()
-	in := inputs(t, s)
-	data := filepath.Dir(filepath.Dir(b.Store.BuildDir(in.Key())))
+	onlyLogsIn(t, filepath.Dir(filepath.Dir(b.Store.BuildDir(inputs(t, s).Key()))), "/tmp", s)
+}
+
+// onlyLogsIn is that for a store and a folder of sockets.
+func onlyLogsIn(t *testing.T, data, tmp string, s Spec) {
+	t.Helper()
 	err := filepath.WalkDir(data, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -127,7 +132,7 @@ func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets, err := filepath.Glob("/tmp/pim-" + cache.Short(in.Key()) + "-*")
+	sockets, err := filepath.Glob(filepath.Join(tmp, "pim-"+cache.Short(inputs(t, s).Key())+"-*"))
 	if err != nil || len(sockets) > 0 {
 		t.Errorf("left behind: %v, %v", sockets, err)
 	}
@@ -204,14 +209,15 @@ func keptGuest(t *testing.T, h host.Host) {
 	onlyLogs(t, b, s)
 }
 
-// ended requires that a recorded guest's QEMU is gone. It may take a moment to exit after it has closed its monitor.
+// ended requires that a recorded guest's QEMU is gone, and its TPM: all that has a socket in its directory. It may take a
+// moment to exit after it has closed its monitor.
 func ended(t *testing.T, r guestRecord) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for exec.CommandContext(ctx, "pgrep", "-f", "unix:"+r.QMP).Run() == nil {
+	for exec.CommandContext(ctx, "pgrep", "-f", "(unix:|path=)"+filepath.Dir(r.QMP)+"/").Run() == nil {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("the guest of %s still runs", r.QMP)
@@ -249,7 +255,18 @@ func TestGuestWithoutSSH(t *testing.T) { onEachHost(t, guestWithoutSSH) }
 func guestWithoutSSH(t *testing.T, h host.Host) {
 	b, s := testBuildOn(t, h, installer(halt))
 	s.Timeouts.SSH = 5 * time.Second
-	key := layer(t, s)
+	key := emptyLayer(t, b, s)
+	fails(t, b, s, "boot", "no SSH connection within 5s", "Screenshot: ")
+	if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	onlyLogs(t, b, s)
+}
+
+// emptyLayer stores a disk with nothing on it as what the installer of a spec left.
+func emptyLayer(t *testing.T, b *Builder, s Spec) (key string) {
+	t.Helper()
+	key = layer(t, s)
 	unlock, err := b.Store.Lock(t.Context(), key, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -272,11 +289,7 @@ func guestWithoutSSH(t *testing.T, h host.Host) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, b, s, "boot", "no SSH connection within 5s", "Screenshot: ")
-	if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	onlyLogs(t, b, s)
+	return key
 }
 
 func TestBadInput(t *testing.T) {
@@ -290,6 +303,14 @@ func TestBadInput(t *testing.T) {
 			map[string][]byte{"readme": []byte("x")},
 			func(*Builder, *Spec) {}, "install",
 			[]string{"readme", "Use a Debian"},
+		},
+		"Ubuntu's ISO": {
+			nil, func(_ *Builder, s *Spec) { *s = withISO(t, *s, halt, "casper/vmlinuz", "casper/initrd") }, "install",
+			[]string{`set installer to "autoinstall"`},
+		},
+		"Debian's ISO": {
+			installer(halt), func(_ *Builder, s *Spec) { s.Autoinstall = &Autoinstall{} }, "install",
+			[]string{`set installer to "debian"`},
 		},
 		"another architecture": {
 			map[string][]byte{"linux": append(make([]byte, 56), "ARM\x64\x00\x00\x00\x00"...), "initrd.gz": []byte("x")},
@@ -317,6 +338,18 @@ func TestBadInput(t *testing.T) {
 			onlyLogs(t, b, s)
 		})
 	}
+}
+
+// withISO is a spec with another ISO, on which two files are a kernel and an initrd.
+func withISO(t *testing.T, s Spec, code []byte, kernelAt, initrdAt string) Spec {
+	t.Helper()
+	s.ISO.Path = mediatest.ISO(t, map[string][]byte{kernelAt: kernel(code), initrdAt: []byte("none")})
+	image, err := os.ReadFile(s.ISO.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ISO.SHA256 = strings.TrimPrefix(cache.Digest(image), "sha256:")
+	return s
 }
 
 // fullHost has no space left.

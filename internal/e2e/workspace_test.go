@@ -17,14 +17,18 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/debtest"
+	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 )
 
 // bench is what all workspaces of a test run share: the installer, its package proxy, the provider and the store.
 type bench struct {
-	cli    string // tofu or terraform
-	config string // config_dir
-	data   string // data_dir
-	env    []string
+	cli     string // tofu or terraform
+	config  string // config_dir
+	data    string // data_dir, or the work_dir of the machine that builds
+	env     []string
+	kit     *debtest.Kit
+	machine *hosttest.Machine // that builds, nil for this one
+	own     string            // data_dir when a machine builds
 }
 
 // newBench prepares the installer and a store that holds at most the layers of an earlier run.
@@ -46,7 +50,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{cli: cli, config: filepath.Join(t.TempDir(), "pim"), data: filepath.Join(dir, "e2e")}
+	b := &bench{kit: kit, cli: cli, config: filepath.Join(t.TempDir(), "pim"), data: filepath.Join(dir, "e2e")}
 	for _, stale := range []string{"builds", "cache", "refs", "registry.yml"} {
 		must(t, os.RemoveAll(filepath.Join(b.data, stale)))
 	}

@@ -30,6 +30,7 @@ func decodeISO(d *decoder, name string, n *yaml.Node) isoEntry {
 		plain("checksum_url", &iso.ChecksumURL, text, webURL),
 		plain("filename", &iso.Filename, text, fileName),
 		plain("architecture", &iso.Arch, textAs, validArch),
+		plain("installer", &iso.Installer, text, oneOf(Debian, Ubuntu)),
 	})
 	iso.SHA256 = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
 	for _, e := range iso.locate(location, filepath.Dir(d.file)) {

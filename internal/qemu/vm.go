@@ -171,8 +171,10 @@ func (vm *VM) now() *sight {
 }
 
 // Ref is how QEMU is found again on another machine; nil for one of our own.
-func (vm *VM) Ref() *host.ProcessRef {
-	p, ok := vm.now().proc.(interface{ Ref() host.ProcessRef })
+func (vm *VM) Ref() *host.ProcessRef { return refOf(vm.now().proc) }
+
+func refOf(proc host.Process) *host.ProcessRef {
+	p, ok := proc.(interface{ Ref() host.ProcessRef })
 	if !ok {
 		return nil
 	}

@@ -8,16 +8,11 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/localfile"
-	"github.com/pim-tools/terraform-provider-pim/internal/disk"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // Options are what a target has beside its settings.
-type Options struct {
-	Pace deploy.Pace // the zero value is deploy.DefaultPace
-	Host host.Host   // that gets the bundle; nil is this machine
-}
+type Options = localfile.Options
 
 // target is a folder of bundles.
 type target struct {
@@ -36,18 +31,13 @@ func New(_ context.Context, s Settings, o Options) (deploy.Target, error) {
 	if problems := s.Complete(); len(problems) > 0 {
 		return nil, &deploy.FieldError{Field: problems[0].Field, Err: errors.New(problems[0].Detail)}
 	}
-	if !path.IsAbs(s.OutputDir) {
-		return nil, &deploy.FieldError{Field: "output_dir", Err: fmt.Errorf("%s is not absolute", s.OutputDir)}
+	place, err := localfile.Place("output_dir", s.OutputDir)
+	if err != nil {
+		return nil, err
 	}
-	s.OutputDir = path.Clean(s.OutputDir)
-	t := &target{Settings: s, pace: o.Pace, host: o.Host}
-	if t.pace == (deploy.Pace{}) {
-		t.pace = deploy.DefaultPace()
-	}
-	if t.host == nil {
-		t.host = host.NewLocal()
-	}
-	return t, nil
+	s.OutputDir = place
+	o = o.Filled()
+	return &target{Settings: s, pace: o.Pace, host: o.Host}, nil
 }
 
 // bundle is the path of a deployment's bundle.
@@ -137,10 +127,11 @@ func (t *target) deploy(ctx context.Context, r deploy.Request, bundle string) (*
 	}
 	record := localfile.NewRecord(r)
 	record.Arch = r.Image.Arch
-	var err error
-	if record.UEFI, err = wantsUEFI(r.Image); err != nil {
+	wants, err := r.Image.Platform()
+	if err != nil {
 		return nil, err
 	}
+	record.UEFI, record.TPM = wants.UEFI, wants.TPM || wants.Secure // see tweaks
 	draft, err := t.build(bundle, record, func(disk string) error {
 		return localfile.Make(ctx, t.host, r, record, disk, format, t.pace.Idle)
 	})
@@ -151,20 +142,6 @@ func (t *target) deploy(ctx context.Context, r deploy.Request, bundle string) (*
 		return nil, errors.Join(err, localfile.RemoveAll(t.host, draft))
 	}
 	return record, nil
-}
-
-// wantsUEFI tells what firmware boots an image: arm64 has no other than UEFI; else it is as the image was built, or,
-// when nobody knows, by its EFI system partition.
-func wantsUEFI(i deploy.Image) (bool, error) {
-	if i.Arch == host.ARM64 || i.Firmware != "" {
-		return i.Arch == host.ARM64 || i.Firmware == qemu.UEFI, nil
-	}
-	d, err := disk.Open(i.Host, i.Path)
-	if err != nil {
-		return false, err
-	}
-	defer d.Close()
-	return d.HasESP()
 }
 
 func (t *target) Read(_ context.Context, have deploy.Result) (*deploy.Result, []string, error) {
