@@ -28,15 +28,15 @@ type Builder struct {
 
 // steps turn a spec into a stored image, in this order. Each leaves its results in the state.
 var steps = []step{
-	{"iso", ensureISO},
-	{"accelerator", chooseAccelerator},
-	{"install", installLayer},
-	{"boot", bootGuest},
+	{"iso", repeatable(ensureISO)},
+	{"accelerator", repeatable(chooseAccelerator)},
+	{"install", repeatable(installLayer)},
+	{"boot", repeatable(bootGuest)},
 	{"scripts", runScripts},
 	{"finalize", finalize},
-	{"compact", compact},
-	{"verify", verify},
-	{"publish", publish},
+	{"compact", repeatable(compact)},
+	{"verify", repeatable(verify)},
+	{"publish", repeatable(publish)},
 }
 
 // Build returns the stored image of a spec, building it when there is none. Any number of calls for one spec, in

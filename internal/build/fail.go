@@ -85,6 +85,10 @@ func (b *Builder) remote() string {
 // disconnected is the loss of the connection to the machine when err comes of it, also where a guest's dead connection
 // is all that err tells; else nil.
 func (st *state) disconnected(err error) error {
+	var gone *notBackError
+	if errors.As(err, &gone) {
+		return gone
+	}
 	if _, now := st.Host.Stat(st.dir); errors.Is(now, host.ErrDisconnected) {
 		err = now
 	}
@@ -127,9 +131,13 @@ func (b *Builder) where() string { return cmp.Or(b.remote(), "this machine") }
 
 // disconnectedHint says what becomes of a build whose connection was lost.
 func (b *Builder) disconnectedHint() string {
-	return fmt.Sprintf("A guest that was running on %[1]s goes on there. Once the lost connection's locks have run out, in two minutes at most, "+
+	grace := "a few minutes"
+	if r, ok := b.Host.(host.Remote); ok {
+		grace = r.LockGrace().Round(time.Second).String()
+	}
+	return fmt.Sprintf("A guest that was running on %[1]s goes on there. Once the lost connection's locks have run out, in %[2]s at most, "+
 		"the next build on %[1]s ends it and removes what this one left. See that %[1]s can be reached by SSH, then apply again; "+
-		"a finished installation is not repeated.", b.Host.Name())
+		"a finished installation is not repeated.", b.Host.Name(), grace)
 }
 
 // escapes are terminal control sequences. Source: ECMA-48, 5.4.

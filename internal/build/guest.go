@@ -38,6 +38,9 @@ func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, 
 	if st.TPM {
 		m.TPMSocket = path.Join(run, tpmName)
 	}
+	if st.remote() != "" {
+		m.EventLog = path.Join(run, "events")
+	}
 	return m, nil
 }
 
@@ -104,24 +107,37 @@ func (st *state) running() bool {
 // whileUp runs f with a context that ends when the guest does, so that nothing waits for a dead guest.
 func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
 	up, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	vm := st.vm // the next step may have another before this goroutine has run
+	watched := make(chan struct{})
 	go func() {
-		select {
-		case <-up.Done():
-		case <-vm.Done():
-			exit, err := vm.Wait(context.WithoutCancel(ctx))
-			if err == nil {
-				err = &guestEndedError{exit}
-			}
-			cancel(err)
+		defer close(watched)
+		exit, err := st.await(up)
+		if err == nil {
+			err = &guestEndedError{exit}
 		}
+		cancel(err)
 	}()
 	err := f(up)
-	if err != nil && up.Err() != nil && ctx.Err() == nil {
+	ended := up.Err() != nil
+	cancel(nil)
+	<-watched // the next step may have another guest
+	if err != nil && ended && ctx.Err() == nil {
 		return errors.Join(context.Cause(up), err)
 	}
 	return err
+}
+
+// await waits for the guest's end, also while its machine is out of reach for a time.
+func (st *state) await(ctx context.Context) (qemu.Exit, error) {
+	for {
+		since := st.link()
+		exit, err := st.vm.Wait(ctx)
+		if !errors.Is(err, host.ErrDisconnected) {
+			return exit, err
+		}
+		if err := st.regain(ctx, since); err != nil {
+			return exit, err
+		}
+	}
 }
 
 // powerOff shuts the guest down from inside and waits for its end.
@@ -131,7 +147,7 @@ func (st *state) powerOff(ctx context.Context) error {
 	if err := st.guest.PowerOff(limit); err != nil {
 		return err
 	}
-	exit, err := st.vm.Wait(limit)
+	exit, err := st.await(limit)
 	if err != nil {
 		return errors.Join(context.Cause(limit), err)
 	}

@@ -122,6 +122,7 @@ func (st *state) extract(name string, write func(io.Writer) error) error {
 // serve starts the server with this build's answers. It returns the URL they are below as the guest sees it, and the
 // answers' own ISO images.
 func (st *state) serve(ctx context.Context, id provision.Identity) (base string, drives []string, err error) {
+	st.serving = st.link()
 	ln, err := st.Host.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot listen for the installer: %w", err)
@@ -129,7 +130,12 @@ func (st *state) serve(ctx context.Context, id provision.Identity) (base string,
 	script := id.InstallBlock() + "\n" + st.installer.preamble() + string(st.Install.Body)
 	server := preseed.Serve(ln, map[string][]byte{installFile: []byte(script)})
 	st.server = server
-	st.Defer("stop the preseed server", server.Close)
+	st.Defer("stop the preseed server", func(ctx context.Context) error {
+		if err := server.Close(ctx); st.server == server && !closed(st.serving) {
+			return err
+		}
+		return nil // nobody could be served any more
+	})
 	st.server.OnRequest(func(r preseed.Request) { st.note(ctx, "install", "request", r.String()) })
 	base = st.server.BaseURL(qemu.GuestGateway)
 	drives, err = st.installer.answer(ctx, base)

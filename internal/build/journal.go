@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"sync"
 	"time"
@@ -21,8 +20,8 @@ type journal struct {
 	path string // of LogName
 
 	mu     sync.Mutex
-	text   host.File
-	events host.File
+	text   logFile
+	events logFile
 	err    error
 }
 
@@ -35,14 +34,13 @@ type event struct {
 }
 
 func openJournal(h host.Files, dir string) (*journal, error) {
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_APPEND
 	j := &journal{path: path.Join(dir, LogName)}
-	var err error
-	if j.text, err = h.OpenFile(j.path, flags, 0o600); err != nil {
+	j.text, j.events = logFile{h: h, path: j.path}, logFile{h: h, path: path.Join(dir, "events.jsonl")}
+	if err := j.text.open(); err != nil {
 		return nil, fmt.Errorf("cannot open the build log: %w", err)
 	}
-	if j.events, err = h.OpenFile(path.Join(dir, "events.jsonl"), flags, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot open the event log: %w", err), j.text.Close())
+	if err := j.events.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot open the event log: %w", err), j.text.close())
 	}
 	return j, nil
 }
@@ -51,8 +49,7 @@ func openJournal(h host.Files, dir string) (*journal, error) {
 func (j *journal) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, err := j.text.Write(p)
-	j.keep(err)
+	j.keep(j.text.append(p))
 	return len(p), nil
 }
 
@@ -62,9 +59,9 @@ func (j *journal) Event(step, name, detail string) {
 	line, err := json.Marshal(e)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_, werr := j.events.Write(append(line, '\n'))
-	_, terr := fmt.Fprintf(j.text, "%s [%s] %s %s\n", e.Time.Format(time.TimeOnly), step, name, detail)
-	j.keep(errors.Join(err, werr, terr))
+	j.keep(errors.Join(err,
+		j.events.append(append(line, '\n')),
+		j.text.append(fmt.Appendf(nil, "%s [%s] %s %s\n", e.Time.Format(time.TimeOnly), step, name, detail))))
 }
 
 // keep remembers the first thing that went wrong: what follows is mostly the same again.
@@ -78,5 +75,5 @@ func (j *journal) keep(err error) {
 func (j *journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return errors.Join(j.err, j.text.Close(), j.events.Close())
+	return errors.Join(j.err, j.text.close(), j.events.close())
 }

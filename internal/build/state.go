@@ -40,6 +40,7 @@ type state struct {
 	identity  provision.Identity // what the guest knows us by, and we it
 	disk      string             // overlay the scripts write to
 	vm        *qemu.VM           // the guest that runs now, nil for none
+	serving   <-chan struct{}    // the link that server listens through
 	server    *preseed.Server    // serves the installer, nil when no installer runs
 	installer distroInstaller    // the one that runs, or ran last
 	guest     *provision.Guest   // SSH connection into the guest, nil for none
@@ -49,7 +50,9 @@ type state struct {
 	manifest   cache.Manifest
 	result     *cache.Image
 
-	cleanups []cleanup
+	cleanups  []cleanup
+	locks     []string // keys of the locks that are held
+	regaining regaining
 }
 
 type cleanup struct {
@@ -70,7 +73,7 @@ func newState(b *Builder, s Spec, inputs cache.Inputs) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{Builder: b, Spec: s, key: key, dir: dir, log: log, started: time.Now()}
+	st := &state{Builder: b, Spec: s, key: key, dir: dir, log: log, started: time.Now(), locks: []string{key}}
 	st.manifest = cache.Manifest{
 		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: Format, Firmware: s.Firmware, TPM: s.TPM,
 		ISO: s.ISO.Name, Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
@@ -115,6 +118,9 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 // wants to look at (on_error = "keep") stays, and so does all that was made before it. Once the machine is out of reach
 // the rest is left as it is, with the guest's record: the next build there goes by that.
 func (st *state) cleanUp(ctx context.Context, failed *Error) error {
+	if failed != nil && errors.As(failed.Err, new(*notBackError)) {
+		return nil
+	}
 	if failed != nil && st.KeepGuest && st.running() && ctx.Err() == nil {
 		hint, err := st.keepGuest()
 		failed.Hint = hint
@@ -124,7 +130,11 @@ func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	defer cancel()
 	var errs []error
 	for _, c := range slices.Backward(st.cleanups) {
+		since := st.link()
 		err := c.run(ctx)
+		if errors.Is(err, host.ErrDisconnected) && failed == nil && st.regain(ctx, since) == nil {
+			err = c.run(ctx)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot %s: %w", c.what, err))
 		}

@@ -21,7 +21,11 @@ func installLayer(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
-	defer unlock() //nolint:errcheck // the lock ends with the process in any case
+	st.locks = append(st.locks, key)
+	defer func() {
+		st.locks = st.locks[:len(st.locks)-1]
+		_ = unlock() // the lock ends with the process in any case
+	}()
 	layer, err := st.Store.Layer(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, cache.ErrCorrupt) {
 		layer, err = st.install(ctx, key)
@@ -68,5 +72,14 @@ func (st *state) install(ctx context.Context, key string) (*cache.Layer, error) 
 	if err != nil {
 		return nil, err
 	}
-	return st.Store.PublishLayer(ctx, disk, key, cache.LayerMeta{Arch: st.Arch, Inputs: inputs.Map(), Identity: identity})
+	var layer *cache.Layer
+	err = repeatable(func(ctx context.Context, st *state) error {
+		var err error
+		if layer, err = st.Store.Layer(ctx, key); err == nil {
+			return nil // it was lost that it was published
+		}
+		layer, err = st.Store.PublishLayer(ctx, disk, key, cache.LayerMeta{Arch: st.Arch, Inputs: inputs.Map(), Identity: identity})
+		return err
+	})(ctx, st)
+	return layer, err
 }

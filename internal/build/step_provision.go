@@ -54,7 +54,21 @@ func (st *state) connect(ctx context.Context) error {
 			return err
 		}
 		st.guest = guest
-		st.Defer("close the SSH connection", func(context.Context) error { return guest.Close() })
+		st.Defer("close the SSH connection", func(context.Context) error {
+			if err := guest.Close(); st.guest == guest {
+				return err
+			}
+			return nil // the guest has ended
+		})
+		if since := st.link(); since != nil {
+			guest.OnLost(func(ctx context.Context) error {
+				if err := st.regain(ctx, since); err != nil {
+					return err
+				}
+				since = st.link()
+				return nil
+			})
+		}
 		return nil
 	})
 }

@@ -92,8 +92,13 @@ const layerAge = 30 * 24 * time.Hour
 // publish makes the image visible under its key, and records it in the registry; layers
 // that are no longer used go.
 func publish(ctx context.Context, st *state) error {
-	st.manifest.BuiltAt = time.Now().UTC()
-	img, err := st.Store.PublishImage(ctx, st.image, st.manifest)
+	if st.manifest.BuiltAt.IsZero() {
+		st.manifest.BuiltAt = time.Now().UTC()
+	}
+	img, err := st.Store.Image(ctx, st.Name, st.Arch, st.key)
+	if err != nil || !img.Manifest.BuiltAt.Equal(st.manifest.BuiltAt) { // else it was lost that ours was published
+		img, err = st.Store.PublishImage(ctx, st.image, st.manifest)
+	}
 	if err != nil {
 		return err
 	}

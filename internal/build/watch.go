@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
@@ -43,10 +44,18 @@ func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
 	var line string
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for since := st.link(); ; {
 		select {
 		case <-st.vm.Done():
-			return st.vm.Wait(ctx)
+			exit, err := st.vm.Wait(ctx)
+			if !errors.Is(err, host.ErrDisconnected) {
+				return exit, err
+			}
+			if err := st.regain(ctx, since); err != nil {
+				return exit, err
+			}
+			since, alive = st.link(), time.Now()
+			continue
 		case <-ctx.Done():
 			return qemu.Exit{}, context.Cause(ctx)
 		case <-st.installer.failed():

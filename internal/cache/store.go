@@ -71,6 +71,12 @@ func (s *Store) Lock(ctx context.Context, key string, waiting func()) (unlock fu
 	return unlock, nil
 }
 
+// Held tells whether the lock of key is still ours: on another machine it may be lost with the connection.
+func (s *Store) Held(key string) bool {
+	remote, ok := s.h.(host.Remote)
+	return !ok || remote.Held(path.Join(s.locksDir(), key+".lock"))
+}
+
 // TrySlot takes the n-th of the store's build slots, counted from 0; nil when somebody has it, in any process on any
 // machine that builds into this store.
 func (s *Store) TrySlot(ctx context.Context, n int) (release func() error, err error) {

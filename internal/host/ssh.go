@@ -69,9 +69,10 @@ func DialSSH(ctx context.Context, config SSHConfig) (*SSH, error) {
 	if h.dead <= 0 {
 		h.dead = defaultDeadAfter
 	}
-	if h.patient <= 0 {
+	if h.patient == 0 {
 		h.patient = DefaultPatience
 	}
+	h.patient = max(0, h.patient)
 	if h.grace <= 0 {
 		// The loss is noticed after dead, and then waited for; by then the last beat may be a quarter of the grace old.
 		h.grace = (h.dead+h.patient)*4/3 + killGrace

@@ -33,7 +33,7 @@ type SSHConfig struct {
 	Home       string // the folder that ~ stands for instead of the user's own
 
 	DeadAfter time.Duration // a connection that is silent for so long is dead; 0 for 30 s
-	Patience  time.Duration // how long a lost connection is worth waiting for; 0 for DefaultPatience
+	Patience  time.Duration // how long a lost connection is worth waiting for; 0 for DefaultPatience, negative for not at all
 	LockGrace time.Duration // how long a lock outlives a lost connection; 0 for what Patience needs
 }
 

@@ -102,11 +102,36 @@ func TestRunLosesARestartedGuest(t *testing.T) {
 // TestRunWithoutRoomForItsOutput must not take an output that is cut off for a good one.
 func TestRunWithoutRoomForItsOutput(t *testing.T) {
 	s, g := connect(t)
-	s.Stub("cat", `[ "$#" -gt 0 ] && exec /bin/cat "$@"; [ -e "$PIM_ROOT/ran" ] && exec /bin/cat; head -c 10; exit 1`)
-	body := "echo hello; seq 1 100000; touch \"$PIM_ROOT/ran\""
-	s.Stub("mv", `case $* in *.part*) exec /bin/mv "$@" ;; esac; exec /bin/mv "$@"`)
-	err := g.Run(t.Context(), provision.Script{Name: "x", Body: []byte(body)}, nil)
-	if err == nil || !strings.Contains(err.Error(), "no exit status") && !strings.Contains(err.Error(), "cannot start") {
+	s.Stub("cat", `case $(readlink /proc/$$/fd/1) in */output) head -c 10; exit 1 ;; esac; exec /bin/cat "$@"`)
+	err := g.Run(t.Context(), provision.Script{Name: "x", Body: []byte("seq 1 100000; exit 0")}, nil)
+	if err == nil || !strings.Contains(err.Error(), "no exit status") {
 		t.Errorf("got error %v", err)
+	}
+	if l := leftovers(t, s); len(l) > 0 {
+		t.Errorf("left in the guest: %v", l)
+	}
+}
+
+// TestRunKilledBeforeItBegins has a script that was cancelled, of which a late client must not make one that runs.
+func TestRunKilledBeforeItBegins(t *testing.T) {
+	s, g := connect(t)
+	s.Stub("setsid", `touch "$PIM_ROOT/run/asked"; sleep 1; exec /usr/bin/setsid "$@"`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for range time.Tick(10 * time.Millisecond) {
+			if ctx.Err() != nil {
+				return
+			}
+			if _, err := os.Stat(filepath.Join(s.Root, "run", "asked")); err == nil {
+				cancel()
+			}
+		}
+	}()
+	if err := g.Run(ctx, provision.Script{Name: "x", Body: []byte(sleeper)}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(s.Root, "pids")); err == nil {
+		gone(t, s)
 	}
 }

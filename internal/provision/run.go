@@ -200,16 +200,12 @@ func (g *Guest) unstage(ctx context.Context, at staged) error {
 	return nil
 }
 
-// killGroup ends a script and all of its process group: SIGTERM, and SIGKILL after 5 s.
+//go:embed kill.sh
+var killScript string
+
+// killGroup ends a script and all of its process group: SIGTERM, and SIGKILL after 5 s. One that has not begun will not.
 func (g *Guest) killGroup(ctx context.Context, at staged) error {
-	_, err := g.Output(ctx, fmt.Sprintf(`p=$(cat %s/pid) || exit 0
-kill -s TERM -- -"$p" 2>/dev/null || exit 0
-i=0
-while kill -s 0 -- -"$p" 2>/dev/null; do
-    [ $i -lt 50 ] || { kill -s KILL -- -"$p"; exit 0; }
-    i=$((i + 1))
-    sleep 0.1
-done`, quote(at.run)))
+	_, err := g.Output(ctx, "set -- "+quote(at.run)+"\n"+killScript)
 	if err != nil {
 		return fmt.Errorf("cannot kill the script in the guest: %w", err)
 	}

@@ -5,6 +5,7 @@
 echo $$ >"$2/supervisor"
 cd / || exit
 {
+    # shellcheck disable=SC2016 # they are the inner shell's
     setsid --wait sh -c '. "$0/env" && echo $$ >"$1/pid" && "$0/script"; exit $?' "$1" "$2"
     echo $? >"$2/code"
 } 2>&1 | { cat >"$2/output" || { cat >/dev/null && false; }; } && mv "$2/code" "$2/status"
