@@ -63,6 +63,7 @@ type Resolved struct {
 
 	ISO             ISO // zero only when Request.NoISO allows it and there is none
 	Installer       string
+	InstallerSaid   bool // whether it comes from the profile or the request, not from the ISO
 	Firmware        string
 	Templates       map[string]string // every preseed template by name
 	PreseedTemplate string            // a key of Templates

@@ -34,7 +34,7 @@ func TestAccImage_badInput(t *testing.T) {
 		{
 			name:  "preseed that does not render",
 			setup: func(w *world) { w.write("preseeds.d/mine.cfg.tmpl", "d-i x string {{ .Nope }}\n") },
-			image: `profile = "dev"` + "\n" + `preseed = "mine"`, want: `(?s)Cannot render the preseed.*Nope`,
+			image: `profile = "dev"` + "\n" + `preseed = "mine"`, want: `(?s)Cannot render the installer's answers.*Nope`,
 		},
 		{
 			name:  "YAML with an unknown field",
