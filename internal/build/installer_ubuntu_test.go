@@ -169,7 +169,7 @@ func TestUbuntuAnswers(t *testing.T) {
 			line := " " + st.commandLine(base)
 			want, drive := " ds=nocloud;s="+base+" ", ""
 			if seed {
-				want, drive = " ds=nocloud ", st.path("seed.iso")
+				want, drive = " ds=nocloud ", st.path("answers.iso")
 			}
 			if !strings.HasPrefix(line, " autoinstall") || !strings.Contains(line, want) || strings.Join(drives, " ") != drive {
 				t.Errorf("command line %q, drives %v", line, drives)

@@ -42,14 +42,20 @@ type clone struct {
 	device        []string // QEMU's arguments for the disk and its controller; the drive is called "disk"
 }
 
-// boot boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said about
-// itself. The image is not written to.
+// boot boots the clone and returns what it said about itself.
 func (c clone) boot(t *testing.T) map[string][]string {
+	t.Helper()
+	return c.bootWith(t, cloneUserData)
+}
+
+// bootWith boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said between
+// the markers. The image is not written to.
+func (c clone) bootWith(t *testing.T, userData string) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
 	seed, err := media.Seed(map[string][]byte{
 		"meta-data": []byte("instance-id: clone-1\nlocal-hostname: clone-1\n"),
-		"user-data": []byte(cloneUserData),
+		"user-data": []byte(userData),
 	})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))
