@@ -52,6 +52,7 @@ func Load(o Options) (*Config, error) {
 	entries(files, "profiles.d", &errs, func(d *decoder, name string, n *yaml.Node) {
 		l := layer{at: d.at}
 		d.object(n, "", l.fields())
+		l.checkSource(d)
 		c.profiles[name] = l
 	})
 	entries(files, "isos.d", &errs, func(d *decoder, name string, n *yaml.Node) {
@@ -75,7 +76,7 @@ func builtIn(errs *Errors) layer {
 		panic(err) // the file is part of this package
 	}
 	l := layer{at: map[string]place{}}
-	d := &decoder{file: "embedded:" + embeddedBase, at: l.at, errs: errs}
+	d := &decoder{file: embeddedPrefix + embeddedBase, at: l.at, errs: errs}
 	if root := d.parse(data); root != nil {
 		d.pairs(root, "", func(_, n *yaml.Node) { d.object(n, "", l.fields()) })
 	}

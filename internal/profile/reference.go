@@ -15,9 +15,11 @@ import (
 // follow reads the scripts and templates a profile refers to into res.
 func (c *Config) follow(l *layer, res *Resolved) Errors {
 	var errs Errors
-	var e *Error
-	if res.Install, e = c.script("installs.d", value(l.Install)); e != nil {
-		errs = append(errs, l.fault("install", e))
+	if l.Base == nil {
+		var e *Error
+		if res.Install, e = c.script("installs.d", value(l.Install)); e != nil {
+			errs = append(errs, l.fault("install", e))
+		}
 	}
 	first := map[string]int{}
 	for i, ref := range l.Scripts {
@@ -32,6 +34,9 @@ func (c *Config) follow(l *layer, res *Resolved) Errors {
 		}
 		first[s.Name] = i
 		res.Scripts = append(res.Scripts, s)
+	}
+	if l.Base != nil {
+		return errs
 	}
 	return append(errs, c.templates(l, res)...)
 }

@@ -30,8 +30,12 @@ func (c *Config) Resolve(r Request) (*Resolved, error) {
 	if e != nil {
 		return nil, Errors{e}
 	}
+	var base ISO
+	if l.Base != nil {
+		base, errs = l.settleBase(arch)
+	}
 	res := l.plain()
-	res.Name, res.Arch = r.Name, arch
+	res.Name, res.Arch, res.Base = r.Name, arch, base
 	if res.Firmware, e = chooseFirmware(l, arch); e != nil {
 		errs = append(errs, e)
 	}
@@ -60,6 +64,9 @@ func (c *Config) merge(r Request) (*layer, Errors) {
 	over := layer{Profile: r.Override}
 	errs := over.check()
 	l.put(over)
+	if r.ISO != nil {
+		l.Base = nil
+	}
 	return l, errs
 }
 
