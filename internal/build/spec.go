@@ -30,6 +30,7 @@ type Spec struct {
 	Arch     host.Arch
 	Firmware string    // "bios" or "uefi"
 	ISO      cache.ISO // with SHA256 filled in; only the digest is in the key
+	Base     cache.ISO // disk image to begin with instead of ISO, Install and BootArgs; zero for none
 	Preseed  Preseed   // rendered without the per-build values
 	Install  Script    // post-install script, run by the installer in the target
 	Scripts  []Script  // provisioning scripts, run over SSH in this order
@@ -84,19 +85,28 @@ func (s Spec) installInputs() (cache.Inputs, error) {
 		{Name: "disk_size", Value: strconv.FormatInt(s.DiskSize, 10)},
 		{Name: "boot_args", Value: strings.Join(s.BootArgs, " ")},
 	}
+	return append(in, s.ownersInputs()...), nil
+}
+
+// ownersInputs are the parts that their owner counts.
+func (s Spec) ownersInputs() (in cache.Inputs) {
 	if s.PasswordVersion > 0 {
 		in = append(in, cache.Part{Name: "password_version", Value: strconv.FormatInt(s.PasswordVersion, 10)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Triggers)) {
 		in = append(in, cache.Part{Name: "trigger:" + k, Value: cache.Digest([]byte(s.Triggers[k]))})
 	}
-	return in, nil
+	return in
 }
 
 // Inputs are the named parts of the cache key. A script is named "script:NAME" and digested by its bytes;
 // "scripts" is their order. Errors: a preseed template that does not render.
 func (s Spec) Inputs() (cache.Inputs, error) {
-	in, err := s.installInputs()
+	begin := s.installInputs
+	if s.FromBase() {
+		begin = s.baseInputs
+	}
+	in, err := begin()
 	if err != nil {
 		return nil, err
 	}
