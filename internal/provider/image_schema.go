@@ -69,6 +69,7 @@ func contentAttributes() map[string]schema.Attribute {
 		},
 		"firmware":  enum("firmware", firmwares),
 		"iso":       isoAttribute(),
+		"base":      baseAttribute(),
 		"scripts":   list("scripts"),
 		"disk_size": schema.StringAttribute{Optional: true, CustomType: sizeType{}, MarkdownDescription: settingDocs["disk_size"]},
 		"triggers": schema.MapAttribute{

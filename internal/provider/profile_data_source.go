@@ -49,17 +49,25 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				"filename": computedText("Name of the file."),
 			},
 		},
+		"base": schema.SingleNestedAttribute{
+			Computed: true, MarkdownDescription: "The base image, for a profile that begins with one instead of an installation; null else.",
+			Attributes: map[string]schema.Attribute{
+				"source":   computedText("URL it is downloaded from, or path of a local file."),
+				"sha256":   computedText("SHA-256 of the image, in hexadecimal."),
+				"filename": computedText("Name of the file."),
+			},
+		},
 		"scripts": schema.ListNestedAttribute{
 			Computed: true, MarkdownDescription: "Provisioning scripts, in the order they run in.",
 			NestedObject: schema.NestedAttributeObject{Attributes: scriptAttributes()},
 		},
 		"install": schema.SingleNestedAttribute{
-			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system.",
+			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system; null with a `base`.",
 			Attributes: scriptAttributes(),
 		},
 		"rendered_preseed": schema.StringAttribute{
 			Computed: true, Sensitive: true,
-			MarkdownDescription: "The installer's answers as they go into the key: without the password and what differs from build to build.",
+			MarkdownDescription: "The installer's answers as they go into the key: without the password and what differs from build to build. Null with a `base`.",
 		},
 		"password_version": schema.Int64Attribute{
 			Computed: true, MarkdownDescription: "Version of the profile's password, `0` when it is not counted. The password itself is never shown.",
@@ -132,11 +140,12 @@ func (d *profileDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		resp.Diagnostics.Append(resolveDiagnostics(err, at)...)
 		return
 	}
-	p := got.spec.Preseed
-	rendered, err := preseed.Render(p.Templates, p.Name, p.Values.WithoutSecrets())
-	if err != nil {
-		resp.Diagnostics.Append(resolveDiagnostics(&preseedError{err}, at)...)
-		return
+	var rendered []byte
+	if p := got.spec.Preseed; !got.spec.FromBase() {
+		if rendered, err = preseed.Render(p.Templates, p.Name, p.Values.WithoutSecrets()); err != nil {
+			resp.Diagnostics.Append(resolveDiagnostics(&preseedError{err}, at)...)
+			return
+		}
 	}
 	m.fill(got, string(rendered))
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
