@@ -29,6 +29,7 @@ func TestImage(t *testing.T) {
 		{"SecondApplyDoesNothing", secondApply},
 		{"Clone", cloneOfImage},
 		{"Deploy", deployImage},
+		{"Base", baseImage},
 		{"RemoteBuild", remoteBuild},
 		{"EditedScript", editedScript},
 		{"Destroy", destroyImage},
