@@ -48,13 +48,14 @@ func (iso *ISO) locateBase(source, dir string) *Error {
 	if source == "" {
 		return &Error{Msg: "has no source", Hint: "add source: an http or https URL, or the path of a local file"}
 	}
-	for _, e := range iso.locate(source, dir) {
-		if strings.Contains(e.Hint, "checksum") {
-			e.Hint = "add sha256, or checksum_url: the URL of its SHA256SUMS file, so that a plan knows the image without a download"
-		}
-		return e
+	faults := iso.locate(source, dir)
+	if len(faults) == 0 {
+		return nil
 	}
-	return nil
+	if iso.URL != "" && iso.SHA256 == "" && iso.ChecksumURL == "" {
+		faults[0].Hint = "add sha256, or checksum_url: the URL of its SHA256SUMS file, so that a plan knows the image without a download"
+	}
+	return faults[0]
 }
 
 // installerOnly are the settings that only an installer can put into effect.

@@ -112,7 +112,8 @@ func TestBaseFaults(t *testing.T) {
 			"dev:\n  preseed: debian\n  base: " + cloud, profile.Profile{}, "a.yml:2:12: dev.preseed: cannot be had with a base image",
 		},
 		"everybody's tasks": {
-			"default: {tasksel: standard}\ndev: {base: " + cloud + "}", profile.Profile{},
+			"default: {tasksel: standard}\ndev: {base: " + cloud + "}",
+			profile.Profile{},
 			"a.yml:1:20: default.tasksel: cannot be had with a base image: there is no installer to select them; use packages",
 		},
 		"the profile's, the image's base": {
