@@ -30,15 +30,22 @@ func (st *state) machine(ctx context.Context, role, disk string) (qemu.Machine, 
 	if err != nil {
 		return qemu.Machine{}, err
 	}
-	return qemu.Machine{
+	m := qemu.Machine{
 		Binary: bin, Name: "pim-" + st.key[:12] + "-" + role, Arch: st.Arch, Accel: st.accel.Name,
 		CPUs: st.CPUs, Memory: st.Memory, Firmware: fw, Disk: disk,
 		QMPSocket: path.Join(run, socketName), ConsoleLog: st.path(role + ".console.log"),
-	}, nil
+	}
+	if st.TPM {
+		m.TPMSocket = path.Join(run, tpmName)
+	}
+	return m, nil
 }
 
 // socketName is what a guest's QMP socket is called, in a directory of its own.
 const socketName = "qmp.sock"
+
+// tpmName is the socket of the guest's TPM, beside it.
+const tpmName = "tpm.sock"
 
 // runtimeDir is a fresh directory for sockets, which must have short paths (108 bytes, sockaddr_un).
 func (st *state) runtimeDir() (string, error) {
@@ -57,6 +64,14 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 	record := guestRecord{Key: st.key, QMP: m.QMPSocket}
 	if err := st.record(record); err != nil {
 		return err
+	}
+	if m.TPMSocket != "" {
+		tpm, err := qemu.StartTPM(ctx, st.Host, m.TPMSocket)
+		if err != nil {
+			return err
+		}
+		st.Defer("end the guest's TPM", tpm.End)
+		record.TPM = tpm.Ref()
 	}
 	vm, err := qemu.Start(ctx, st.Host, m)
 	if err != nil {

@@ -24,6 +24,7 @@ type guestRecord struct {
 	Kept bool   `json:"kept"` // on_error = "keep": ended only by the next build of the same image
 	// Process is QEMU itself, on another machine: there a lost connection of ours may hold the monitor for hours.
 	Process *host.ProcessRef `json:"process,omitempty"`
+	TPM     *host.ProcessRef `json:"tpm,omitempty"` // swtpm, likewise; it ends with QEMU, and leaves its folder there
 }
 
 const recordFile = "guest.json"
@@ -126,6 +127,9 @@ func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) error
 	default:
 		return fmt.Errorf("cannot end the guest that an earlier build left (%s): %w", r.QMP, err)
 	}
+	if err := b.endTPM(ctx, r); err != nil {
+		return err
+	}
 	files, err := b.Host.ReadDir(dir)
 	if err != nil {
 		return err
@@ -139,6 +143,25 @@ func (b *Builder) endGuest(ctx context.Context, r guestRecord, dir string) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// endTPM ends the swtpm of a recorded guest, which has ended: it ends with QEMU, unless that never came to it. Nobody
+// listens on the socket then.
+func (b *Builder) endTPM(ctx context.Context, r guestRecord) error {
+	limit, cancel := context.WithTimeout(ctx, reapTime)
+	defer cancel()
+	socket := path.Join(path.Dir(r.QMP), tpmName)
+	if _, err := b.Host.Stat(socket); err == nil {
+		if err := qemu.EndTPMAt(limit, b.Host, socket); err != nil {
+			b.progress(ctx, "the TPM of an earlier build's guest has ended: "+err.Error())
+		}
+	}
+	if h, ok := b.Host.(reattacher); ok && r.TPM != nil {
+		if err := endProcess(ctx, h, *r.TPM); err != nil && !errors.Is(err, host.ErrNotFound) {
+			return fmt.Errorf("cannot end the TPM of the guest that an earlier build left: %w", err)
+		}
+	}
+	return nil
 }
 
 // ended tells by the error of reaching a guest that it has ended by itself. Through SSH every socket nobody listens on

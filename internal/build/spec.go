@@ -11,11 +11,15 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // Recipe is the version of what this package itself does to an image: raise it when the same inputs would give
 // a different image, and every image built before becomes stale.
 const Recipe = "1"
+
+// partFirmware is the part of the key that is the image's firmware, in the layer's key the installer's.
+const partFirmware = "firmware"
 
 // Format is the format images are stored in.
 const Format = "qcow2"
@@ -28,7 +32,8 @@ type Spec struct {
 
 	// Content: every field below goes into the key.
 	Arch     host.Arch
-	Firmware string    // "bios" or "uefi"
+	Firmware string    // "bios", "uefi" or "uefi-secure"
+	TPM      bool      // the guest has an emulated TPM 2.0 when scripts run and when it is verified
 	ISO      cache.ISO // with SHA256 filled in; only the digest is in the key
 	Preseed  Preseed   // rendered without the per-build values
 	Install  Script    // post-install script, run by the installer in the target
@@ -68,6 +73,16 @@ type Timeouts struct {
 	Build, Install, SSH, Script, Stall time.Duration
 }
 
+// InstallFirmware is what the installer runs with for an image with a kind of firmware: without Secure Boot, which would
+// refuse a kernel that QEMU starts directly, since only the distribution's boot loader knows its signature. What is
+// installed is the same, so both kinds of image share it; templates see this kind, too.
+func InstallFirmware(firmware string) string {
+	if firmware == qemu.UEFISecure {
+		return qemu.UEFI
+	}
+	return firmware
+}
+
 // installInputs are the parts that decide what the installer leaves on the disk.
 func (s Spec) installInputs() (cache.Inputs, error) {
 	answers, err := preseed.Render(s.Preseed.Templates, s.Preseed.Name, s.Preseed.Values.WithoutSecrets())
@@ -77,7 +92,7 @@ func (s Spec) installInputs() (cache.Inputs, error) {
 	in := cache.Inputs{
 		{Name: "recipe", Value: Recipe},
 		{Name: "arch", Value: string(s.Arch)},
-		{Name: "firmware", Value: s.Firmware},
+		{Name: partFirmware, Value: InstallFirmware(s.Firmware)},
 		{Name: "iso", Value: "sha256:" + s.ISO.SHA256},
 		{Name: "preseed", Value: cache.Digest(answers)},
 		{Name: "install", Value: cache.Digest(s.Install.Body)},
@@ -99,6 +114,14 @@ func (s Spec) Inputs() (cache.Inputs, error) {
 	in, err := s.installInputs()
 	if err != nil {
 		return nil, err
+	}
+	for i := range in {
+		if in[i].Name == partFirmware {
+			in[i].Value = s.Firmware
+		}
+	}
+	if s.TPM {
+		in = append(in, cache.Part{Name: "tpm", Value: "true"})
 	}
 	in = append(in, cache.Part{Name: "format", Value: Format})
 	names := make([]string, len(s.Scripts))

@@ -35,6 +35,8 @@ func TestInputs(t *testing.T) {
 		"nothing":   {func(*Spec) {}, nil, false},
 		"arch":      {func(s *Spec) { s.Arch = host.ARM64 }, []string{"arch"}, true},
 		"firmware":  {func(s *Spec) { s.Firmware = "uefi" }, []string{"firmware"}, true},
+		"secure":    {func(s *Spec) { s.Firmware = "uefi-secure" }, []string{"firmware"}, true},
+		"tpm":       {func(s *Spec) { s.TPM = true }, []string{"tpm"}, false},
 		"iso":       {func(s *Spec) { s.ISO.SHA256 = "01" }, []string{"iso"}, true},
 		"iso place": {func(s *Spec) { s.ISO.URL = "https://example.test/x.iso" }, nil, false},
 		"preseed":   {func(s *Spec) { s.Preseed.Values.Hostname = "other" }, []string{"preseed"}, true},
@@ -68,6 +70,18 @@ func TestInputs(t *testing.T) {
 				t.Errorf("layer changed: %t, want %t", got, c.install)
 			}
 		})
+	}
+}
+
+// Images with and without Secure Boot are two, and share what the installer left.
+func TestSecureBootSharesTheLayer(t *testing.T) {
+	plain, secure := testSpec(), testSpec()
+	plain.Firmware, secure.Firmware = "uefi", "uefi-secure"
+	if layer(t, plain) != layer(t, secure) {
+		t.Error("the layers differ")
+	}
+	if got := inputs(t, secure).Map()["firmware"]; got != "uefi-secure" || inputs(t, plain).Key() == inputs(t, secure).Key() {
+		t.Errorf("the firmware in the image's key is %q", got)
 	}
 }
 

@@ -71,7 +71,7 @@ func newState(b *Builder, s Spec, inputs cache.Inputs) (*state, error) {
 	}
 	st := &state{Builder: b, Spec: s, key: key, dir: dir, log: log, started: time.Now()}
 	st.manifest = cache.Manifest{
-		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: Format, Firmware: s.Firmware,
+		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: Format, Firmware: s.Firmware, TPM: s.TPM,
 		ISO: s.ISO.Name, Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
 	}
 	return st, nil

@@ -95,6 +95,11 @@ func (st *state) installerMachine(ctx context.Context, id provision.Identity, di
 	if err != nil {
 		return qemu.Machine{}, err
 	}
+	// Neither changes what is installed; see InstallFirmware.
+	m.TPMSocket = ""
+	if m.Firmware, err = qemu.FindFirmware(ctx, st.Host, st.Arch, InstallFirmware(st.Firmware)); err != nil {
+		return qemu.Machine{}, err
+	}
 	m.Kernel, m.Initrd = st.path("vmlinuz"), st.path("initrd")
 	m.Append = st.commandLine(url)
 	m.CDROMs = []string{st.iso}

@@ -42,7 +42,7 @@ func (st *state) connect(ctx context.Context) error {
 	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH,
 		fmt.Errorf("no SSH connection within %s", st.Timeouts.SSH))
 	defer cancel()
-	return st.whileUp(limit, func(ctx context.Context) error {
+	return st.whileBoots(limit, func(ctx context.Context) error {
 		var seen error
 		guest, err := provision.WaitSSH(ctx, st.Host.Dial, st.vm.SSHAddr(), st.identity, "root", sshEvery, func(err error) {
 			if seen == nil || seen.Error() != err.Error() {

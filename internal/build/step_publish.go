@@ -35,7 +35,7 @@ func verify(ctx context.Context, st *state) error {
 		st.note(ctx, "verify", "skip", "verify = false")
 		return nil
 	}
-	v, err := provision.NewVerification()
+	v, err := provision.NewVerification(provision.Platform{Firmware: st.Firmware, TPM: st.TPM})
 	if err != nil {
 		return err
 	}
@@ -49,11 +49,14 @@ func verify(ctx context.Context, st *state) error {
 	limit, cancel := context.WithTimeoutCause(ctx, st.Timeouts.SSH,
 		fmt.Errorf("cloud-init did not finish within %s", st.Timeouts.SSH))
 	defer cancel()
-	err = st.whileUp(limit, func(ctx context.Context) error {
+	err = st.whileBoots(limit, func(ctx context.Context) error {
 		facts, err := v.Check(ctx, st.Host.Dial, st.vm.SSHAddr(), st.console, sshEvery, func(err error) {
 			st.note(ctx, "verify", "wait", err.Error())
 		})
-		st.manifest.Verify = &cache.Verification{MachineID: facts.MachineID, HostKeys: facts.HostKeys, CloudInit: facts.CloudInit}
+		st.manifest.Verify = &cache.Verification{
+			MachineID: facts.MachineID, HostKeys: facts.HostKeys, CloudInit: facts.CloudInit,
+			Firmware: facts.Platform.Firmware, TPM: facts.Platform.TPM,
+		}
 		return err
 	})
 	if err != nil {

@@ -22,7 +22,8 @@ type Manifest struct {
 	Arch             host.Arch         `json:"arch"`
 	Format           string            `json:"format"`
 	Firmware         string            `json:"firmware"`
-	ISO              string            `json:"iso"` // the ISO's name in the catalog
+	TPM              bool              `json:"tpm,omitempty"` // it was built and verified with one
+	ISO              string            `json:"iso"`           // the ISO's name in the catalog
 	Inputs           map[string]string `json:"inputs"`
 	SHA256           string            `json:"sha256"` // of the image file, 64 hex digits
 	SizeBytes        int64             `json:"size_bytes"`
@@ -59,7 +60,9 @@ type Step struct {
 type Verification struct {
 	MachineID string   `json:"machine_id"`
 	HostKeys  []string `json:"host_keys"`
-	CloudInit string   `json:"cloud_init"` // its final status, "done"
+	CloudInit string   `json:"cloud_init"`         // its final status, "done"
+	Firmware  string   `json:"firmware,omitempty"` // as the guest saw it: "bios", "uefi", or "uefi-secure" with Secure Boot in force
+	TPM       bool     `json:"tpm,omitempty"`      // the guest had one
 }
 
 // encode is the JSON of a manifest, indented because people read it.

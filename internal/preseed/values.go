@@ -25,7 +25,7 @@ type Values struct {
 	Packages                   []string
 	GrubDevice                 string
 	AuthorizedKeysURL          string
-	Firmware                   string // "bios" or "uefi"
+	Firmware                   string // the installer's, "bios" or "uefi"; also "uefi" where the image will boot by "uefi-secure"
 	Arch                       host.Arch
 	Disk                       string // the guest's disk, as "/dev/vda"
 	InstallURL                 string // where the guest fetches the post-install script, known once the server runs

@@ -13,7 +13,8 @@ func (p *Profile) fields() []field {
 	return []field{
 		optional("iso", &p.ISO, text),
 		optional("installer", &p.Installer, text, oneOf("debian")),
-		optional("firmware", &p.Firmware, text, oneOf("bios", "uefi")),
+		optional("firmware", &p.Firmware, text, oneOf("bios", "uefi", "uefi-secure")),
+		optional("tpm", &p.TPM, boolean),
 		optional("preseed", &p.Preseed, text),
 		optional("install", &p.Install, text),
 		words("boot_args", &p.BootArgs, matches(`\S+`, "one kernel parameter")),

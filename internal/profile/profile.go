@@ -15,7 +15,8 @@ import (
 type Profile struct {
 	ISO       *string // name in the ISO catalog
 	Installer *string // "debian"
-	Firmware  *string // "bios" or "uefi"
+	Firmware  *string // "bios", "uefi" or "uefi-secure"
+	TPM       *bool
 	Preseed   *string // template: a name in preseeds.d, or a path
 	Install   *string // post-install script: a name in installs.d, or a path
 	BootArgs  []string
@@ -61,6 +62,7 @@ type Resolved struct {
 	ISO             ISO // zero only when Request.NoISO allows it and there is none
 	Installer       string
 	Firmware        string
+	TPM             bool
 	Templates       map[string]string // every preseed template by name
 	PreseedTemplate string            // a key of Templates
 	Install         Script

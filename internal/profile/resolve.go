@@ -94,7 +94,7 @@ func chooseFirmware(l *layer, arch host.Arch) (string, *Error) {
 		if said == "bios" {
 			return "", l.fault("firmware", &Error{Msg: "arm64 has no bios", Hint: `set firmware to "uefi" or leave it out`})
 		}
-		return "uefi", nil
+		return cmp.Or(said, "uefi"), nil
 	}
 	return cmp.Or(said, "bios"), nil
 }
@@ -109,8 +109,8 @@ func (p *Profile) plain() *Resolved {
 		MirrorHost: value(p.MirrorHost), MirrorPath: value(p.MirrorPath), HTTPProxy: value(p.HTTPProxy),
 		PartitioningMethod: value(p.PartitioningMethod), PartitioningRecipe: value(p.PartitioningRecipe),
 		GrubDevice: value(p.GrubDevice), Tasksel: value(p.Tasksel), Packages: p.Packages,
-		AuthorizedKeysURL: value(p.AuthorizedKeysURL),
-		DiskSize:          value(p.DiskSize), Memory: value(p.Memory), CPUs: value(p.CPUs),
+		AuthorizedKeysURL: value(p.AuthorizedKeysURL), TPM: value(p.TPM),
+		DiskSize: value(p.DiskSize), Memory: value(p.Memory), CPUs: value(p.CPUs),
 		Verify: value(p.Verify), OnError: value(p.OnError),
 		InstallTimeout: value(p.InstallTimeout), SSHTimeout: value(p.SSHTimeout),
 		ScriptTimeout: value(p.ScriptTimeout), StallTimeout: value(p.StallTimeout),

@@ -34,6 +34,7 @@ type imageModel struct {
 // imageSettings are the settings that override the profile's.
 type imageSettings struct {
 	Firmware types.String `tfsdk:"firmware"`
+	TPM      types.Bool   `tfsdk:"tpm"`
 	Preseed  types.String `tfsdk:"preseed"`
 	Install  types.String `tfsdk:"install"`
 	BootArgs types.List   `tfsdk:"boot_args"`

@@ -68,6 +68,7 @@ func contentAttributes() map[string]schema.Attribute {
 			Validators:          []validator.String{architectures.validator()},
 		},
 		"firmware":  enum("firmware", firmwares),
+		"tpm":       schema.BoolAttribute{Optional: true, MarkdownDescription: settingDocs["tpm"]},
 		"iso":       isoAttribute(),
 		"scripts":   list("scripts"),
 		"disk_size": schema.StringAttribute{Optional: true, CustomType: sizeType{}, MarkdownDescription: settingDocs["disk_size"]},

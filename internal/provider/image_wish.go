@@ -22,7 +22,7 @@ func (m *imageModel) wish() wish {
 	w.triggers = triggers(m.Triggers, u)
 
 	// These decide which parts there are, or all of them at once.
-	for _, v := range []value{m.Profile, m.Arch, m.Scripts, m.Triggers, m.PasswordWOVersion} {
+	for _, v := range []value{m.Profile, m.Arch, m.Scripts, m.Triggers, m.PasswordWOVersion, m.TPM} {
 		u.opaque = u.opaque || v.IsUnknown()
 	}
 	for _, e := range m.Scripts.Elements() {
@@ -35,6 +35,7 @@ func (m *imageModel) wish() wish {
 func (s *imageSettings) override(u *unknowns) profile.Profile {
 	return profile.Profile{
 		Firmware: u.text(s.Firmware, partFirmware, partPreseed),
+		TPM:      u.boolean(s.TPM),
 		Preseed:  u.text(s.Preseed, partPreseed),
 		Install:  u.text(s.Install, partInstall),
 		BootArgs: u.list(s.BootArgs, partBootArgs),

@@ -90,6 +90,7 @@ func computedSettings() map[string]schema.Attribute {
 		"disk_size": schema.StringAttribute{Computed: true, CustomType: sizeType{}, MarkdownDescription: settingDocs["disk_size"]},
 		"memory":    schema.Int64Attribute{Computed: true, MarkdownDescription: settingDocs["memory"]},
 		"cpus":      schema.Int64Attribute{Computed: true, MarkdownDescription: settingDocs["cpus"]},
+		"tpm":       schema.BoolAttribute{Computed: true, MarkdownDescription: settingDocs["tpm"]},
 		"verify":    schema.BoolAttribute{Computed: true, MarkdownDescription: settingDocs["verify"]},
 	}
 	for _, name := range []string{

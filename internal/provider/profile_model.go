@@ -19,6 +19,7 @@ type profileModel struct {
 	imageAnswers
 
 	Firmware        types.String `tfsdk:"firmware"`
+	TPM             types.Bool   `tfsdk:"tpm"`
 	Preseed         types.String `tfsdk:"preseed"`
 	RenderedPreseed types.String `tfsdk:"rendered_preseed"`
 	BootArgs        types.List   `tfsdk:"boot_args"`
@@ -74,6 +75,7 @@ func (m *profileModel) fill(got *resolution, rendered string) {
 	m.imageAnswers = answersOf(p)
 
 	m.Firmware = types.StringValue(p.Firmware)
+	m.TPM = types.BoolValue(p.TPM)
 	m.Preseed = types.StringValue(p.PreseedTemplate)
 	m.RenderedPreseed = types.StringValue(rendered)
 	m.BootArgs = stringList(p.BootArgs)

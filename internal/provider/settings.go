@@ -12,7 +12,9 @@ var (
 	}
 	firmwares = choices{
 		{value: "bios", meaning: "x86_64 only"},
-		{value: "uefi", meaning: "always used for arm64"},
+		{value: "uefi", meaning: "the default for arm64"},
+		{value: "uefi-secure", meaning: "with Secure Boot and Microsoft's keys: what boots must be signed, as the distributions' own kernels are. " +
+			"The installer alone runs without; scripts and the verification run with it, and it must be in force there"},
 	}
 	onErrors = choices{
 		{value: "destroy", meaning: "nothing of a failed build stays but its logs"},
@@ -23,8 +25,11 @@ var (
 // settingDocs describes the settings that a profile holds, the resource overrides and the data source reports.
 // They have the same names and meanings in all three places.
 var settingDocs = map[string]string{
-	"arch":      "CPU architecture of the image. " + architectures.markdown(),
-	"firmware":  "Firmware the image boots with. " + firmwares.markdown(),
+	"arch":     "CPU architecture of the image. " + architectures.markdown(),
+	"firmware": "Firmware the image boots with. " + firmwares.markdown(),
+	"tpm": "Whether the guest has an emulated TPM 2.0 when scripts run and when the image is verified, which then requires one; default " +
+		"`false`. Each boot has a new, empty TPM, so nothing in the image can be bound to it. Deployments give their machines one. It " +
+		"takes the program `swtpm`.",
 	"preseed":   "Template of the installer's answers: a name from `preseeds.d`, or the path of a file.",
 	"install":   "Post-install script, run by the installer in the new system: a name from `installs.d`, or the path of a file.",
 	"boot_args": "Arguments added to the installer's kernel command line.",

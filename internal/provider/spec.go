@@ -81,6 +81,7 @@ func specOf(w wish, p *profile.Resolved, httpProxy string) build.Spec {
 		Profile:         p.Name,
 		Arch:            p.Arch,
 		Firmware:        p.Firmware,
+		TPM:             p.TPM,
 		ISO:             isoFor(p.ISO),
 		Preseed:         build.Preseed{Templates: p.Templates, Name: p.PreseedTemplate, Values: answers(p, httpProxy)},
 		Install:         build.Script{Name: p.Install.Name, Body: p.Install.Body},
@@ -117,6 +118,6 @@ func answers(p *profile.Resolved, httpProxy string) preseed.Values {
 		PartitioningMethod: p.PartitioningMethod, PartitioningRecipe: p.PartitioningRecipe,
 		Tasksel: p.Tasksel, Packages: p.Packages, GrubDevice: p.GrubDevice,
 		AuthorizedKeysURL: p.AuthorizedKeysURL,
-		Firmware:          p.Firmware, Arch: p.Arch, Disk: guestDisk,
+		Firmware:          build.InstallFirmware(p.Firmware), Arch: p.Arch, Disk: guestDisk,
 	}
 }

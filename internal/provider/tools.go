@@ -15,5 +15,14 @@ func tools(ctx context.Context, h host.Host, s build.Spec) error {
 	_, binary := qemu.FindBinary(h, s.Arch)
 	_, img := qemu.FindImg(h)
 	_, firmware := qemu.FindFirmware(ctx, h, s.Arch, s.Firmware)
-	return errors.Join(binary, img, firmware)
+	errs := []error{binary, img, firmware}
+	if s.Firmware == qemu.UEFISecure {
+		_, installs := qemu.FindFirmware(ctx, h, s.Arch, build.InstallFirmware(s.Firmware))
+		errs = append(errs, installs)
+	}
+	if s.TPM {
+		_, tpm := qemu.FindSwtpm(h)
+		errs = append(errs, tpm)
+	}
+	return errors.Join(errs...)
 }

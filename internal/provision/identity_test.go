@@ -84,7 +84,7 @@ func TestIdentityRefusesOtherText(t *testing.T) {
 
 func TestIdentityRedactsItself(t *testing.T) {
 	id := newIdentity(t)
-	v, err := provision.NewVerification()
+	v, err := provision.NewVerification(provision.Platform{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,13 @@ const verifyUser = "pimcheck"
 type Verification struct {
 	id       Identity // only the client key is used: the image makes its own host keys
 	hostname string
+	platform Platform
+}
+
+// Platform is what a machine shows the system in it.
+type Platform struct {
+	Firmware string // "bios", "uefi", or "uefi-secure": Secure Boot is in force
+	TPM      bool
 }
 
 // Facts are what a verified boot showed.
@@ -33,15 +40,16 @@ type Facts struct {
 	HostKeys  []string // lines "type base64", sorted
 	Hostname  string
 	CloudInit string // cloud-init's final status, "done"
+	Platform  Platform
 }
 
-// NewVerification makes a fresh key and host name.
-func NewVerification() (*Verification, error) {
+// NewVerification makes a fresh key and host name, to check that an image boots on a platform.
+func NewVerification(on Platform) (*Verification, error) {
 	id, err := NewIdentity()
 	if err != nil {
 		return nil, err
 	}
-	return &Verification{id, "pim-verify-" + strings.ToLower(rand.Text()[:8])}, nil
+	return &Verification{id, "pim-verify-" + strings.ToLower(rand.Text()[:8]), on}, nil
 }
 
 // Format keeps the key out of every print.
@@ -115,7 +123,7 @@ func parseHostKey(line string) (string, bool) {
 
 // Check waits until the guest that booted with the seed has printed its host keys and is reached with one of
 // them, then requires that cloud-init has finished without an error and that the host name, the user and its key
-// are those of the seed. console returns all that the guest wrote to its serial port so far; it is asked, and SSH
+// are those of the seed, and that the system sees the platform it should boot on. console returns all that the guest wrote to its serial port so far; it is asked, and SSH
 // tried, so often. seen, if not nil, is told what is waited for. Errors say what was seen last when ctx ends.
 func (v *Verification) Check(ctx context.Context, dial Dial, addr string, console func() ([]byte, error), every time.Duration, seen func(error)) (Facts, error) {
 	p, err := v.id.peer(dial, addr, verifyUser)
@@ -188,7 +196,11 @@ func (v *Verification) ask(ctx context.Context, g *Guest) (Facts, error) {
 		return f, fmt.Errorf("cannot read the guest's identity: %q", out)
 	}
 	f.MachineID, f.Hostname = lines[0], lines[1]
+	if f.Platform, err = g.platform(ctx); err != nil {
+		return f, err
+	}
 	return f, errors.Join(
+		f.Platform.differs(v.platform),
 		status.problem(),
 		differs("host name", f.Hostname, v.hostname),
 		differs("user", lines[2], verifyUser),

@@ -58,6 +58,7 @@ func clone(t *testing.T, v *provision.Verification, hostname, user, status strin
 	s := provisiontest.Start(t, id)
 	s.Authorize(seeded(t, v, "      - "))
 	s.Stub("cat", `case $1 in /etc/machine-id) echo 0123456789abcdef0123456789abcdef ;; *) exec /bin/cat "$@" ;; esac`)
+	s.Stub("ls", "exit 2") // neither UEFI nor a TPM
 	s.Stub("hostname", "echo "+hostname)
 	s.Stub("id", "echo "+user)
 	s.Stub("cloud-init", status)
@@ -78,7 +79,7 @@ func seeded(t *testing.T, v *provision.Verification, begin string) string {
 
 func verification(t *testing.T) *provision.Verification {
 	t.Helper()
-	v, err := provision.NewVerification()
+	v, err := provision.NewVerification(provision.Platform{Firmware: "bios"})
 	if err != nil {
 		t.Fatal(err)
 	}

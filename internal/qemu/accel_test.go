@@ -55,6 +55,18 @@ func TestProbeRunsUnderEmulation(t *testing.T) {
 	gone(t, p.files[0])
 }
 
+// The probe guest of arm64 runs on the board that guests get.
+func TestProbeRunsUnderEmulationOnARM(t *testing.T) {
+	h := host.NewLocal()
+	binary, err := FindBinary(h, host.ARM64)
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := probe(t.Context(), h, binary, host.ARM64, TCG, time.Minute); err != nil {
+		t.Errorf("the probe guest does not run under emulation: %v", err)
+	}
+}
+
 // A guest that hangs, as under the KVM of some machines, is ended, and the reason says so.
 func TestProbeHangs(t *testing.T) {
 	h, binary := needX86(t)

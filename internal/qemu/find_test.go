@@ -33,7 +33,7 @@ func (p programs) LookPath(name string) (string, error) {
 func TestFindBinary(t *testing.T) {
 	all := map[string]string{
 		"qemu-system-x86_64": "/usr/bin/qemu-system-x86_64", "qemu-system-aarch64": "/opt/homebrew/bin/qemu-system-aarch64",
-		"qemu-img": "/usr/bin/qemu-img",
+		"qemu-img": "/usr/bin/qemu-img", "swtpm": "/usr/bin/swtpm",
 	}
 	system := func(arch host.Arch) func(host.Runner) (string, error) {
 		return func(h host.Runner) (string, error) { return FindBinary(h, arch) }
@@ -45,6 +45,7 @@ func TestFindBinary(t *testing.T) {
 	}{
 		"x86_64":   {system(host.X86_64), all["qemu-system-x86_64"], []string{"qemu-system-x86_64: ", "qemu-system-x86 (Debian", "qemu (Homebrew)"}},
 		"arm64":    {system(host.ARM64), all["qemu-system-aarch64"], []string{"qemu-system-aarch64: ", "qemu-system-arm (Debian", "qemu (Homebrew)"}},
+		"swtpm":    {FindSwtpm, all["swtpm"], []string{"swtpm: ", "swtpm (Debian", "Homebrew)"}},
 		"qemu-img": {FindImg, all["qemu-img"], []string{"qemu-img: ", "qemu-utils (Debian", "qemu (Homebrew)"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,19 +90,23 @@ func tree(t *testing.T, files ...string) string {
 
 func TestFindFirmware(t *testing.T) {
 	const (
-		ovmf4M  = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-		ovmf4Mv = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-		ovmf    = "/usr/share/OVMF/OVMF_CODE.fd"
-		ovmfv   = "/usr/share/OVMF/OVMF_VARS.fd"
-		aavmf   = "/usr/share/AAVMF/AAVMF_CODE.fd"
-		aavmfNo = "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd"
-		aavmfv  = "/usr/share/AAVMF/AAVMF_VARS.fd"
-		brew    = "/opt/homebrew/share/qemu/edk2-"
-		brewX86 = "/usr/local/share/qemu/edk2-"
-		missing = "install the package "
-		fedoraX = "/usr/share/edk2/ovmf/OVMF_"
-		fedoraA = "/usr/share/edk2/aarch64/"
-		archX   = "/usr/share/edk2/x64/OVMF_"
+		ovmf4M   = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+		ovmf4Mv  = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+		ovmf     = "/usr/share/OVMF/OVMF_CODE.fd"
+		ovmfv    = "/usr/share/OVMF/OVMF_VARS.fd"
+		aavmf    = "/usr/share/AAVMF/AAVMF_CODE.fd"
+		aavmfNo  = "/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd"
+		aavmfv   = "/usr/share/AAVMF/AAVMF_VARS.fd"
+		ovmfMS   = "/usr/share/OVMF/OVMF_CODE_4M.ms.fd"
+		ovmfMSv  = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"
+		aavmfMS  = "/usr/share/AAVMF/AAVMF_CODE.ms.fd"
+		aavmfMSv = "/usr/share/AAVMF/AAVMF_VARS.ms.fd"
+		brew     = "/opt/homebrew/share/qemu/edk2-"
+		brewX86  = "/usr/local/share/qemu/edk2-"
+		missing  = "install the package "
+		fedoraX  = "/usr/share/edk2/ovmf/OVMF_"
+		fedoraA  = "/usr/share/edk2/aarch64/"
+		archX    = "/usr/share/edk2/x64/OVMF_"
 	)
 	for name, c := range map[string]struct {
 		files      []string
@@ -121,6 +126,14 @@ func TestFindFirmware(t *testing.T) {
 		"fedora, arm64":           {[]string{fedoraA + "QEMU_EFI-pflash.raw", fedoraA + "vars-template-pflash.raw"}, host.ARM64, UEFI, fedoraA + "QEMU_EFI-pflash.raw", fedoraA + "vars-template-pflash.raw", ""},
 		"arch":                    {[]string{archX + "CODE.4m.fd", archX + "VARS.4m.fd"}, host.X86_64, UEFI, archX + "CODE.4m.fd", archX + "VARS.4m.fd", ""},
 		"arch, arm64":             {[]string{fedoraA + "QEMU_CODE.fd", fedoraA + "QEMU_VARS.fd"}, host.ARM64, UEFI, fedoraA + "QEMU_CODE.fd", fedoraA + "QEMU_VARS.fd", ""},
+		"fedora, qcow2":           {[]string{fedoraX + "CODE_4M.qcow2", fedoraX + "VARS_4M.qcow2", fedoraX + "CODE.fd", fedoraX + "VARS.fd"}, host.X86_64, UEFI, fedoraX + "CODE_4M.qcow2", fedoraX + "VARS_4M.qcow2", ""},
+		"fedora, arm64, qcow2":    {[]string{fedoraA + "QEMU_EFI-pflash.qcow2", fedoraA + "vars-template-pflash.qcow2"}, host.ARM64, UEFI, fedoraA + "QEMU_EFI-pflash.qcow2", fedoraA + "vars-template-pflash.qcow2", ""},
+		"debian, secure":          {[]string{ovmf4M, ovmf4Mv, ovmfMS, ovmfMSv}, host.X86_64, UEFISecure, ovmfMS, ovmfMSv, ""},
+		"debian, secure, arm64":   {[]string{aavmf, aavmfv, aavmfMS, aavmfMSv}, host.ARM64, UEFISecure, aavmfMS, aavmfMSv, ""},
+		"fedora, secure":          {[]string{fedoraX + "CODE.secboot.fd", fedoraX + "VARS.secboot.fd"}, host.X86_64, UEFISecure, fedoraX + "CODE.secboot.fd", fedoraX + "VARS.secboot.fd", ""},
+		"fedora, secure, qcow2":   {[]string{fedoraX + "CODE_4M.secboot.qcow2", fedoraX + "VARS_4M.secboot.qcow2"}, host.X86_64, UEFISecure, fedoraX + "CODE_4M.secboot.qcow2", fedoraX + "VARS_4M.secboot.qcow2", ""},
+		"secure code, no keys":    {[]string{ovmfMS, ovmf4Mv}, host.X86_64, UEFISecure, "", "", missing + "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora). Arch"},
+		"fedora, no arm64 keys":   {[]string{fedoraA + "QEMU_EFI-pflash.raw", fedoraA + "vars-template-pflash.raw"}, host.ARM64, UEFISecure, "", "", missing + "qemu-efi-aarch64 (Debian, Ubuntu). Fedora"},
 		"homebrew on Apple":       {[]string{brew + "aarch64-code.fd", brew + "arm-vars.fd"}, host.ARM64, UEFI, brew + "aarch64-code.fd", brew + "arm-vars.fd", ""},
 		"homebrew on Intel":       {[]string{brewX86 + "x86_64-code.fd", brewX86 + "i386-vars.fd"}, host.X86_64, UEFI, brewX86 + "x86_64-code.fd", brewX86 + "i386-vars.fd", ""},
 		"nothing":                 {nil, host.X86_64, UEFI, "", "", missing + "ovmf (Debian, Ubuntu), edk2-ovmf (Fedora, Arch)"},
@@ -141,7 +154,10 @@ func TestFindFirmware(t *testing.T) {
 			}
 			want := Firmware{Name: BIOS}
 			if c.code != "" {
-				want = Firmware{UEFI, filepath.Join(root, c.code), filepath.Join(root, c.vars)}
+				want = Firmware{max(c.firmware, UEFI), filepath.Join(root, c.code), filepath.Join(root, c.vars), "raw"} // bios gives uefi
+				if strings.HasSuffix(c.code, ".qcow2") {
+					want.Format = "qcow2"
+				}
 			}
 			if err != nil || got != want {
 				t.Errorf("got %+v, %v; want %+v", got, err, want)

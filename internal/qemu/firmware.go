@@ -12,48 +12,24 @@ import (
 
 // The kinds of firmware a guest can boot with.
 const (
-	BIOS = "bios" // x86_64 only; SeaBIOS, part of QEMU
-	UEFI = "uefi" // without Secure Boot
+	BIOS       = "bios"        // x86_64 only; SeaBIOS, part of QEMU
+	UEFI       = "uefi"        // without Secure Boot
+	UEFISecure = "uefi-secure" // boots only what the keys of Microsoft vouch for
 )
 
 // Firmware is what a machine boots with.
 type Firmware struct {
-	Name string // BIOS or UEFI
-	Code string // path of the UEFI code image, "" for BIOS
-	Vars string // path of the template of the UEFI variables, "" for BIOS
+	Name   string // BIOS, UEFI or UEFISecure
+	Code   string // path of the UEFI code image, "" for BIOS
+	Vars   string // path of the template of the UEFI variables, "" for BIOS
+	Format string // of both, "raw" or "qcow2", "" for BIOS
 }
 
 // ErrNoFirmware is wrapped when the firmware's files are not installed.
-var ErrNoFirmware = errors.New("no UEFI firmware")
+var ErrNoFirmware = errors.New("no firmware")
 
-// uefiFiles are the code and variables images without Secure Boot by distribution, in raw format and, for arm64,
-// padded to 64 MiB as QEMU's virt machine wants them. The 4 MiB variant comes first: the 2 MiB one is going away.
-var uefiFiles = map[host.Arch][]struct{ code, vars string }{
-	host.X86_64: {
-		{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},         // Debian, Ubuntu
-		{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},               // Debian 11, Ubuntu 20.04
-		{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},     // Fedora
-		{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"}, // Arch
-		{"/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"},
-		{"/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"},
-	},
-	host.ARM64: {
-		{"/usr/share/AAVMF/AAVMF_CODE.no-secboot.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"},                     // Debian 13
-		{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"},                                // Debian, Ubuntu
-		{"/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"}, // Fedora
-		{"/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"},                    // Arch
-		{"/opt/homebrew/share/qemu/edk2-aarch64-code.fd", "/opt/homebrew/share/qemu/edk2-arm-vars.fd"},
-		{"/usr/local/share/qemu/edk2-aarch64-code.fd", "/usr/local/share/qemu/edk2-arm-vars.fd"},
-	},
-}
-
-var uefiPackages = map[host.Arch]string{
-	host.X86_64: "ovmf (Debian, Ubuntu), edk2-ovmf (Fedora, Arch) or qemu (Homebrew)",
-	host.ARM64:  "qemu-efi-aarch64 (Debian, Ubuntu), edk2-aarch64 (Fedora, Arch) or qemu (Homebrew)",
-}
-
-// FindFirmware finds the files of a kind of firmware, BIOS or UEFI. arm64 has no BIOS, its guests always get UEFI.
-// When the files are not installed the error wraps ErrNoFirmware and names the package to install.
+// FindFirmware finds the files of a kind of firmware. arm64 has no BIOS, its guests then get UEFI. When the files are
+// not installed the error wraps ErrNoFirmware and names the package to install.
 func FindFirmware(_ context.Context, h host.Files, arch host.Arch, name string) (Firmware, error) {
 	return findFirmware(h, "/", arch, name)
 }
@@ -63,11 +39,14 @@ func findFirmware(h host.Files, root string, arch host.Arch, name string) (Firmw
 	switch {
 	case name == BIOS && arch == host.X86_64:
 		return Firmware{Name: BIOS}, nil
-	case name != BIOS && name != UEFI:
-		return Firmware{}, fmt.Errorf("unknown firmware %q: it is %q or %q", name, BIOS, UEFI)
+	case name == BIOS:
+		name = UEFI
+	case name != UEFI && name != UEFISecure:
+		return Firmware{}, fmt.Errorf("unknown firmware %q: it is %q, %q or %q", name, BIOS, UEFI, UEFISecure)
 	}
-	for _, f := range uefiFiles[arch] {
-		fw := Firmware{Name: UEFI, Code: path.Join(root, f.code), Vars: path.Join(root, f.vars)}
+	kind := firmwareKind{arch, name}
+	for _, f := range firmwareFiles[kind] {
+		fw := Firmware{Name: name, Code: path.Join(root, f.code), Vars: path.Join(root, f.vars), Format: f.format()}
 		found, err := allExist(h, fw.Code, fw.Vars)
 		if err != nil {
 			return Firmware{}, fmt.Errorf("cannot look for UEFI firmware: %w", err)
@@ -76,7 +55,7 @@ func findFirmware(h host.Files, root string, arch host.Arch, name string) (Firmw
 			return fw, nil
 		}
 	}
-	return Firmware{}, fmt.Errorf("%w for %s guests: install the package %s", ErrNoFirmware, arch, uefiPackages[arch])
+	return Firmware{}, fmt.Errorf("%w %q for %s guests: install the package %s", ErrNoFirmware, name, arch, firmwarePackages[kind])
 }
 
 func allExist(h host.Files, paths ...string) (bool, error) {

@@ -41,6 +41,7 @@ type Machine struct {
 	Append     string   // kernel command line, only with Kernel
 	NoReboot   bool     // end the machine when the guest reboots
 	QMPSocket  string   // path of the control socket, at most 103 bytes (sockaddr_un)
+	TPMSocket  string   // of the machine's TPM, by StartTPM; "" for none
 	ConsoleLog string   // file that the serial console is appended to
 }
 
@@ -59,6 +60,7 @@ func (m Machine) Argv() []string {
 	}
 	args = append(args, m.platform()...)
 	args = append(args, m.firmware()...)
+	args = append(args, m.tpm()...)
 	args = append(args, m.kernel()...)
 	args = append(args, m.disks()...)
 	args = append(args,
@@ -95,19 +97,44 @@ func (m Machine) platform() []string {
 		return append(args, "-machine", "virt,gic-version=max", "-cpu", cpu,
 			"-device", "virtio-gpu-pci", "-device", "pvpanic-pci")
 	}
-	return append(args, "-machine", "q35", "-cpu", cpu,
+	machine := "q35"
+	if m.Firmware.Name == UEFISecure {
+		machine += ",smm=on" // the mode in which alone its firmware may write the variables
+	}
+	return append(args, "-machine", machine, "-cpu", cpu,
 		"-device", "VGA", "-device", "pvpanic")
 }
 
-// firmware gives every boot fresh UEFI variables, in a temporary snapshot of the template: an image carries none, so
-// no boot of it may depend on them.
+// firmware gives every boot fresh UEFI variables, in a temporary snapshot of the template that is gone with the
+// machine: an image carries none, so no boot of it may depend on them. Within one run of the machine they stay, over
+// resets too. On x86_64, "secure" keeps all but the firmware from writing them; arm64 has no such mode.
 func (m Machine) firmware() []string {
-	if m.Firmware.Name != UEFI {
+	if m.Firmware.Code == "" {
 		return nil
 	}
+	format := ",format=" + m.Firmware.Format + ","
+	args := []string{
+		"-drive", "if=pflash,unit=0" + format + "readonly=on,file=" + escape(m.Firmware.Code),
+		"-drive", "if=pflash,unit=1" + format + "snapshot=on,file=" + escape(m.Firmware.Vars),
+	}
+	if m.Firmware.Name == UEFISecure && m.Arch == host.X86_64 {
+		args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
+	}
+	return args
+}
+
+// tpm is a TPM 2.0 behind the interface that both boards have; Linux has its driver built in.
+func (m Machine) tpm() []string {
+	if m.TPMSocket == "" {
+		return nil
+	}
+	device := "tpm-tis"
+	if m.Arch == host.ARM64 {
+		device = "tpm-tis-device"
+	}
 	return []string{
-		"-drive", "if=pflash,unit=0,format=raw,readonly=on,file=" + escape(m.Firmware.Code),
-		"-drive", "if=pflash,unit=1,format=raw,snapshot=on,file=" + escape(m.Firmware.Vars),
+		"-chardev", "socket,id=tpm,path=" + escape(m.TPMSocket), "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+		"-device", device + ",tpmdev=tpm0",
 	}
 }
 

@@ -18,9 +18,11 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // Where the files of both architectures are on the machine that the golden files tell of.
 var (
 	goldenBinary = map[host.Arch]string{host.X86_64: "/usr/bin/qemu-system-x86_64", host.ARM64: "/usr/bin/qemu-system-aarch64"}
-	goldenUEFI   = map[host.Arch]Firmware{
-		host.X86_64: {UEFI, "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
-		host.ARM64:  {UEFI, "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"},
+	goldenUEFI   = map[firmwareKind]Firmware{
+		{host.X86_64, UEFI}:       {UEFI, "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd", "raw"},
+		{host.X86_64, UEFISecure}: {UEFISecure, "/usr/share/edk2/ovmf/OVMF_CODE_4M.secboot.qcow2", "/usr/share/edk2/ovmf/OVMF_VARS_4M.secboot.qcow2", "qcow2"},
+		{host.ARM64, UEFI}:        {UEFI, "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", "raw"},
+		{host.ARM64, UEFISecure}:  {UEFISecure, "/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd", "raw"},
 	}
 )
 
@@ -35,8 +37,8 @@ func guestOf(arch host.Arch, accel, role, firmware string) Machine {
 		Firmware: Firmware{Name: BIOS}, Disk: dir + "disk.qcow2",
 		QMPSocket: "/tmp/pim-0123456789ab/qmp.sock", ConsoleLog: dir + role + ".console.log",
 	}
-	if firmware == UEFI {
-		m.Firmware = goldenUEFI[arch]
+	if firmware != BIOS {
+		m.Firmware = goldenUEFI[firmwareKind{arch, firmware}]
 	}
 	switch role {
 	case "install":
@@ -60,6 +62,11 @@ func goldenMachines() map[string]Machine {
 		add(host.X86_64, TCG, role, BIOS)
 		add(host.X86_64, TCG, role, UEFI)
 		add(host.ARM64, TCG, role, UEFI)
+	}
+	for _, arch := range host.Arches {
+		m := guestOf(arch, TCG, "verify", UEFISecure)
+		m.TPMSocket = "/tmp/pim-0123456789ab/tpm.sock"
+		all[string(arch)+"-tcg-verify-uefi-secure-tpm"] = m
 	}
 	for _, accel := range []string{KVM, HVF} {
 		add(host.X86_64, accel, "provision", BIOS)
@@ -130,7 +137,7 @@ func TestAcceleratorChangesTheCPUOnly(t *testing.T) {
 	}
 	for _, arch := range host.Arches {
 		for _, role := range roles {
-			for _, firmware := range []string{BIOS, UEFI} {
+			for _, firmware := range []string{BIOS, UEFI, UEFISecure} {
 				want := devices(guestOf(arch, TCG, role, firmware))
 				for _, accel := range []string{KVM, HVF} {
 					if got := devices(guestOf(arch, accel, role, firmware)); !slices.Equal(got, want) {
@@ -146,11 +153,11 @@ func TestAcceleratorChangesTheCPUOnly(t *testing.T) {
 func TestArgvCommas(t *testing.T) {
 	m := guestOf(host.X86_64, TCG, "install", UEFI)
 	m.Name, m.Disk, m.Seed, m.CDROMs, m.Append = "a,b", "/d,1", "/s,1", []string{"/c,1"}, "console=ttyS0,115200"
-	m.QMPSocket, m.ConsoleLog = "/q,1", "/l,1"
+	m.QMPSocket, m.ConsoleLog, m.TPMSocket = "/q,1", "/l,1", "/t,1"
 	m.Firmware.Code, m.Firmware.Vars = "/f,1", "/v,1"
 	argv := m.Argv()
 	for want, n := range map[string]int{
-		"a,,b": 1, "unix:/q,,1,server=on,wait=off": 1, "console=ttyS0,115200": 1,
+		"a,,b": 1, "unix:/q,,1,server=on,wait=off": 1, "socket,id=tpm,path=/t,,1": 1, "console=ttyS0,115200": 1,
 	} {
 		if got := len(slices.DeleteFunc(slices.Clone(argv), func(s string) bool { return s != want })); got != n {
 			t.Errorf("%q is there %d times, want %d", want, got, n)

@@ -151,8 +151,10 @@ func (vm *VM) SSHAddr() string { return vm.ssh }
 func (vm *VM) PID() int { return vm.proc.PID() }
 
 // Ref is how QEMU is found again on another machine; nil for one of our own.
-func (vm *VM) Ref() *host.ProcessRef {
-	p, ok := vm.proc.(interface{ Ref() host.ProcessRef })
+func (vm *VM) Ref() *host.ProcessRef { return refOf(vm.proc) }
+
+func refOf(proc host.Process) *host.ProcessRef {
+	p, ok := proc.(interface{ Ref() host.ProcessRef })
 	if !ok {
 		return nil
 	}
