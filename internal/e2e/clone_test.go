@@ -31,8 +31,10 @@ runcmd:
         echo "motd=$(cat /etc/motd)"
         echo "apt=$(grep -rsi -e proxy -e unauthenticated /etc/apt/apt.conf /etc/apt/apt.conf.d | tr '\n' ' ')"
         echo "authorized=$(cat /root/.ssh/authorized_keys 2>/dev/null | wc -l)"
-        echo "firmware=$([ -d /sys/firmware/efi ] && echo uefi || echo bios)"
-        echo "secure-boot=$(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | od -An -tu1 | tr -d ' ')"
+        firmware=bios
+        [ ! -d /sys/firmware/efi ] || firmware=uefi
+        [ "$(cat /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | od -An -tu1 -j4 -N1 | tr -d ' ')" != 1 ] || firmware=uefi-secure
+        echo "firmware=$firmware"
         for k in /etc/ssh/ssh_host_*_key.pub; do echo "hostkey=$(cut -d' ' -f1,2 "$k")"; done
         echo CLONE-END
       } >/dev/console
