@@ -34,9 +34,11 @@ needs() {
 		;;
 	esac
 	[ "$group" != test ] || cat <<-'LIST'
+		curl             curl        curl
 		gcc              -           gcc
 		libc6-dev        -           /usr/include/stdlib.h
 		shellcheck       shellcheck  shellcheck
+		iproute2         -           ip
 	LIST
 	# Installing a server starts it. A person decides that; without it the tests that need a real sshd skip.
 	[ -z "${CI:-}" ] || echo openssh-server - sshd

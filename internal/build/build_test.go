@@ -16,6 +16,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 	"github.com/pim-tools/terraform-provider-pim/internal/media"
+	"github.com/pim-tools/terraform-provider-pim/internal/media/mediatest"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -56,7 +57,7 @@ func testBuild(t *testing.T, files map[string][]byte) (*Builder, Spec) {
 	return testBuildOn(t, host.NewLocal(), files)
 }
 
-func testBuildOn(t *testing.T, h host.Host, files map[string][]byte) (*Builder, Spec) {
+func testBuildOn(t testing.TB, h host.Host, files map[string][]byte) (*Builder, Spec) {
 	t.Helper()
 	image, err := media.Seed(files)
 	if err != nil {
@@ -111,8 +112,12 @@ func fails(t *testing.T, b *Builder, s Spec, step string, wants ...string) (scre
 // onlyLogs requires that a build left nothing but its logs.
 func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	t.Helper()
-	in := inputs(t, s)
-	data := filepath.Dir(filepath.Dir(b.Store.BuildDir(in.Key())))
+	onlyLogsIn(t, filepath.Dir(filepath.Dir(b.Store.BuildDir(inputs(t, s).Key()))), "/tmp", s)
+}
+
+// onlyLogsIn is that for a store and a folder of sockets.
+func onlyLogsIn(t *testing.T, data, tmp string, s Spec) {
+	t.Helper()
 	err := filepath.WalkDir(data, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -127,7 +132,7 @@ func onlyLogs(t *testing.T, b *Builder, s Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sockets, err := filepath.Glob("/tmp/pim-" + cache.Short(in.Key()) + "-*")
+	sockets, err := filepath.Glob(filepath.Join(tmp, "pim-"+cache.Short(inputs(t, s).Key())+"-*"))
 	if err != nil || len(sockets) > 0 {
 		t.Errorf("left behind: %v, %v", sockets, err)
 	}
@@ -291,6 +296,14 @@ func TestBadInput(t *testing.T) {
 			func(*Builder, *Spec) {}, "install",
 			[]string{"readme", "Use a Debian"},
 		},
+		"Ubuntu's ISO": {
+			nil, func(_ *Builder, s *Spec) { *s = withISO(t, *s, halt, "casper/vmlinuz", "casper/initrd") }, "install",
+			[]string{`set installer to "autoinstall"`},
+		},
+		"Debian's ISO": {
+			installer(halt), func(_ *Builder, s *Spec) { s.Autoinstall = &Autoinstall{} }, "install",
+			[]string{`set installer to "debian"`},
+		},
 		"another architecture": {
 			map[string][]byte{"linux": append(make([]byte, 56), "ARM\x64\x00\x00\x00\x00"...), "initrd.gz": []byte("x")},
 			func(*Builder, *Spec) {}, "install",
@@ -317,6 +330,18 @@ func TestBadInput(t *testing.T) {
 			onlyLogs(t, b, s)
 		})
 	}
+}
+
+// withISO is a spec with another ISO, on which two files are a kernel and an initrd.
+func withISO(t *testing.T, s Spec, code []byte, kernelAt, initrdAt string) Spec {
+	t.Helper()
+	s.ISO.Path = mediatest.ISO(t, map[string][]byte{kernelAt: kernel(code), initrdAt: []byte("none")})
+	image, err := os.ReadFile(s.ISO.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ISO.SHA256 = strings.TrimPrefix(cache.Digest(image), "sha256:")
+	return s
 }
 
 // fullHost has no space left.

@@ -15,6 +15,9 @@ type Error struct {
 	Output     []string // last lines of the failing script
 	Requests   []string // HTTP requests the guest made, oldest first; nil when the step serves none
 	Served     bool     // whether the step served files, so that no request at all is a finding
+	Unasked    string   // what it then never asked for
+	Reports    []string // last reports of the installer, oldest first; nil where it makes none
+	Logs       string   // folder of the logs it sent, "" for none
 	Screenshot string   // path of a PNG, "" for none
 	Hint       string   // what to do next
 }
@@ -32,8 +35,9 @@ func (e *Error) Detail() string {
 	case len(e.Requests) > 0:
 		section(&b, "HTTP requests of the guest", e.Requests)
 	case e.Served:
-		b.WriteString("\nThe guest never asked for its preseed.\n")
+		fmt.Fprintf(&b, "\nThe guest never asked for its %s.\n", e.Unasked)
 	}
+	section(&b, "Last reports of the installer", e.Reports)
 	section(&b, "Last lines of the serial console", e.Console)
 	on := ""
 	if e.Machine != "" {
@@ -41,6 +45,9 @@ func (e *Error) Detail() string {
 	}
 	if e.Screenshot != "" {
 		fmt.Fprintf(&b, "\nScreenshot: %s%s\n", e.Screenshot, on)
+	}
+	if e.Logs != "" {
+		fmt.Fprintf(&b, "\nLogs of the installer: %s%s\n", e.Logs, on)
 	}
 	if e.LogPath != "" {
 		fmt.Fprintf(&b, "\nLog: %s%s\n", e.LogPath, on)

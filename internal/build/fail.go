@@ -1,16 +1,19 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // consoleLines is how much of the serial console a diagnostic shows.
@@ -31,6 +34,7 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 	if lost := st.disconnected(err); lost != nil {
 		err = lost
 	}
+	err = st.diskFull(err)
 	failed := &Error{Step: step, Err: err, Machine: st.remote(), LogPath: st.log.path}
 	st.note(ctx, step, "failed", err.Error())
 	if ctx.Err() != nil {
@@ -56,6 +60,7 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 	}
 	if st.server != nil {
 		failed.Served = true
+		st.installer.evidence(failed)
 		for _, r := range st.server.Requests() {
 			failed.Requests = append(failed.Requests, r.String())
 		}
@@ -92,6 +97,33 @@ func (st *state) disconnected(err error) error {
 	}
 	return fmt.Errorf("the connection to %s was lost: %w", st.Host.Name(), err)
 }
+
+// diskFull says whose disk it was when err comes of a full one, and what to do: all that a build writes is on its host.
+func (st *state) diskFull(err error) error {
+	var hint *hintError
+	var ended *guestEndedError
+	switch {
+	case errors.As(err, &hint):
+		return err
+	case errors.As(err, &ended) && ended.exit.Reason == qemu.DiskFull:
+		err = errors.New("the guest's disk cannot grow any more")
+	case !errors.Is(err, syscall.ENOSPC):
+		return err
+	}
+	return &hintError{fmt.Errorf("disk full on %s: %w", st.where(), err), st.roomHint()}
+}
+
+// roomHint says where a build wants room.
+func (st *state) roomHint() string {
+	setting := "data_dir"
+	if st.remote() != "" {
+		setting = "the remote's work_dir"
+	}
+	return fmt.Sprintf("Free some space below %s, or set %s to a larger file system.", st.dir, setting)
+}
+
+// where is the machine that builds, for people.
+func (b *Builder) where() string { return cmp.Or(b.remote(), "this machine") }
 
 // disconnectedHint says what becomes of a build whose connection was lost.
 func (b *Builder) disconnectedHint() string {

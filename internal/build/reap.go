@@ -1,7 +1,6 @@
 package build
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,8 +95,7 @@ func (st *state) keepGuest() (hint string, err error) {
 	if err := st.vm.Release(); err != nil {
 		return "", err
 	}
-	where := cmp.Or(st.remote(), "this machine")
-	hint = fmt.Sprintf("The guest was left running on %s (on_error = \"keep\"); the next build of this image ends it. Its monitor: %s", where, r.QMP)
+	hint = fmt.Sprintf("The guest was left running on %s (on_error = \"keep\"); the next build of this image ends it. Its monitor: %s", st.where(), r.QMP)
 	if st.layer == nil { // the installer has no SSH server
 		return hint, nil
 	}

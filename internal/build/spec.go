@@ -43,6 +43,8 @@ type Spec struct {
 	Triggers map[string]string
 	// PasswordVersion stands for the password, whose salted hash cannot be in the key; 0 when it is not counted.
 	PasswordVersion int64
+	// Autoinstall has Ubuntu's installer answered with Preseed's values, instead of Debian's; nil for Debian's.
+	Autoinstall *Autoinstall
 
 	// How: none of it changes the image.
 	Memory    int64 // MiB
@@ -58,6 +60,12 @@ type Preseed struct {
 	Templates preseed.Templates
 	Name      string
 	Values    preseed.Values
+}
+
+// Autoinstall is how Ubuntu's installer is answered. Seed is not part of the key: it does not change the image.
+type Autoinstall struct {
+	Over []byte // a document of the user's, merged over the answers; see preseed.Autoinstall
+	Seed bool   // whether the answers are on a volume of their own, instead of being fetched over HTTP
 }
 
 // Script is a shell script that runs in the guest as root.
@@ -83,9 +91,20 @@ func InstallFirmware(firmware string) string {
 	return firmware
 }
 
+// Answers are the installer's answers without what differs from build to build or must not be seen, and the name of the
+// part of the key that they are.
+func (s Spec) Answers() (part string, text []byte, err error) {
+	if s.Autoinstall != nil {
+		text, err = preseed.Autoinstall{Values: s.Preseed.Values, Over: s.Autoinstall.Over}.Shown()
+		return "autoinstall", text, err
+	}
+	text, err = preseed.Render(s.Preseed.Templates, s.Preseed.Name, s.Preseed.Values.WithoutSecrets())
+	return "preseed", text, err
+}
+
 // installInputs are the parts that decide what the installer leaves on the disk.
 func (s Spec) installInputs() (cache.Inputs, error) {
-	answers, err := preseed.Render(s.Preseed.Templates, s.Preseed.Name, s.Preseed.Values.WithoutSecrets())
+	name, answers, err := s.Answers()
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +113,7 @@ func (s Spec) installInputs() (cache.Inputs, error) {
 		{Name: "arch", Value: string(s.Arch)},
 		{Name: partFirmware, Value: InstallFirmware(s.Firmware)},
 		{Name: "iso", Value: "sha256:" + s.ISO.SHA256},
-		{Name: "preseed", Value: cache.Digest(answers)},
+		{Name: name, Value: cache.Digest(answers)},
 		{Name: "install", Value: cache.Digest(s.Install.Body)},
 		{Name: "disk_size", Value: strconv.FormatInt(s.DiskSize, 10)},
 		{Name: "boot_args", Value: strings.Join(s.BootArgs, " ")},

@@ -48,6 +48,7 @@ func TestInputs(t *testing.T) {
 		"install":   {func(s *Spec) { s.Install.Body = []byte("false\n") }, []string{"install"}, true},
 		"disk size": {func(s *Spec) { s.DiskSize *= 2 }, []string{"disk_size"}, true},
 		"boot args": {func(s *Spec) { s.BootArgs = []string{"quiet"} }, []string{"boot_args"}, true},
+		"installer": {func(s *Spec) { s.Autoinstall = &Autoinstall{} }, []string{"autoinstall", "preseed"}, true},
 		"trigger":   {func(s *Spec) { s.Triggers = map[string]string{"month": "june"} }, []string{"trigger:month"}, true},
 		"script":    {func(s *Spec) { s.Scripts[1].Body = []byte("3") }, []string{"script:two"}, false},
 		"order":     {func(s *Spec) { slices.Reverse(s.Scripts) }, []string{"scripts"}, false},

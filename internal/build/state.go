@@ -34,14 +34,15 @@ type state struct {
 	log     *journal
 	started time.Time
 
-	iso      string // path of the verified installer ISO
-	accel    qemu.Accelerator
-	layer    *cache.Layer       // the installed disk
-	identity provision.Identity // what the guest knows us by, and we it
-	disk     string             // overlay the scripts write to
-	vm       *qemu.VM           // the guest that runs now, nil for none
-	server   *preseed.Server    // serves the installer, nil when no installer runs
-	guest    *provision.Guest   // SSH connection into the guest, nil for none
+	iso       string // path of the verified installer ISO
+	accel     qemu.Accelerator
+	layer     *cache.Layer       // the installed disk
+	identity  provision.Identity // what the guest knows us by, and we it
+	disk      string             // overlay the scripts write to
+	vm        *qemu.VM           // the guest that runs now, nil for none
+	server    *preseed.Server    // serves the installer, nil when no installer runs
+	installer distroInstaller    // the one that runs, or ran last
+	guest     *provision.Guest   // SSH connection into the guest, nil for none
 
 	consoleLog string // of the last guest that ran
 	image      string // the compacted image, before it is published

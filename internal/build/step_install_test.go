@@ -24,17 +24,18 @@ func serveAnswers(t *testing.T, h host.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, err := st.serve(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
+	st.installer = st.chooseInstaller()
+	base, drives, err := st.serve(t.Context(), id)
+	if err != nil || drives != nil {
+		t.Fatal(drives, err)
 	}
-	resp, err := http.Get(strings.Replace(url, qemu.GuestGateway, "127.0.0.1", 1))
+	resp, err := http.Get(strings.Replace(base+preseedFile, qemu.GuestGateway, "127.0.0.1", 1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	answers, err := io.ReadAll(resp.Body)
-	if want := strings.TrimSuffix(url, preseedFile) + installFile; err != nil || !strings.Contains(string(answers), want) {
+	if want := base + installFile; err != nil || !strings.Contains(string(answers), want) {
 		t.Errorf("%s %q, %v; want %s in it", resp.Status, answers, err, want)
 	}
 	if n := len(st.server.Requests()); n != 1 {

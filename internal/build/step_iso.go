@@ -21,13 +21,9 @@ func ensureISO(ctx context.Context, st *state) error {
 		return fmt.Errorf("cannot tell the free space of the store: %w", err)
 	}
 	if free < spaceNeeded {
-		setting := "data_dir"
-		if st.remote() != "" {
-			setting = "the remote's work_dir"
-		}
 		return &hintError{
-			fmt.Errorf("disk full: %d MiB are free below %s, a build wants %d MiB", free>>20, st.dir, uint64(spaceNeeded)>>20),
-			fmt.Sprintf("Free some space, or set %s to a larger file system.", setting),
+			fmt.Errorf("disk full on %s: %d MiB are free below %s, a build wants %d MiB", st.where(), free>>20, st.dir, uint64(spaceNeeded)>>20),
+			st.roomHint(),
 		}
 	}
 	var told time.Time

@@ -49,6 +49,8 @@ func (st *state) watch(ctx context.Context) (qemu.Exit, error) {
 			return st.vm.Wait(ctx)
 		case <-ctx.Done():
 			return qemu.Exit{}, context.Cause(ctx)
+		case <-st.installer.failed():
+			return qemu.Exit{}, st.installer.failure()
 		case <-tick.C:
 		}
 		now := st.look(ctx)
@@ -93,7 +95,7 @@ func (st *state) look(ctx context.Context) signs {
 		s.console = info.Size()
 	}
 	if st.server != nil {
-		s.requests = len(st.server.Requests())
+		s.requests = len(st.server.Requests()) + st.server.Posts()
 	}
 	return s
 }

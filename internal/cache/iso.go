@@ -79,7 +79,8 @@ func (s *Store) isoDigest(ctx context.Context, iso ISO) (string, error) {
 
 // EnsureISO returns the path on the host of the ISO's file, verified against ISODigest. A file that is here is used
 // where it is; anything else is downloaded to cacheDir/isos, once for any number of callers in any number of
-// processes, and a download that was cut short goes on where it ended. progress, when not nil, is called often from
+// processes, and a download that was cut short goes on where it ended. A remote machine downloads by itself where it can.
+// progress, when not nil, is called often from
 // one goroutine with the bytes there are and the bytes there will be, 0 when the server does not say. Errors:
 // *ChecksumError, *StatusError, syscall.ENOSPC, and those of ISODigest.
 func (s *Store) EnsureISO(ctx context.Context, iso ISO, progress func(done, total int64)) (string, error) {
@@ -131,6 +132,11 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 		return file, s.takeISO(ctx, source, file, want, progress)
 	}
 	d := download{Store: s, url: iso.URL, file: file, part: file + host.PartSuffix, progress: progress}
+	if s.local != nil {
+		if there, err := d.runThere(ctx, want); there || err != nil {
+			return file, err
+		}
+	}
 	return file, d.run(ctx, want)
 }
 

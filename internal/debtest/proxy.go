@@ -23,7 +23,7 @@ const shutdownTimeout = 2 * time.Second
 
 // Proxy is a running mirror for the guest; see Kit.Serve.
 type Proxy struct {
-	// URL is the proxy's address on this machine, with a final slash.
+	// URL is the proxy's address on the machine where it listens, with a final slash.
 	URL string
 	// GuestURL is the same for a guest in QEMU's user networking: the value of mirror/http/proxy.
 	GuestURL string
@@ -37,18 +37,23 @@ type Proxy struct {
 // errClosed ends what the proxy still does when it is closed.
 var errClosed = errors.New("the proxy was closed")
 
-// Serve starts the caching proxy on a free loopback port. It ends with ctx or with Close.
+// Serve starts the caching proxy on a free loopback port. It ends with ctx or with Close. See ServeOn.
+func (k *Kit) Serve(ctx context.Context) (*Proxy, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("start the package proxy: %w", err)
+	}
+	return k.ServeOn(ctx, listener), nil
+}
+
+// ServeOn is Serve on a port of the machine on which the guest runs: a listener on the loopback of its network.
 //
 // It answers GET and HEAD, as a forward proxy (absolute address) and as a mirror (path). Whatever host is
 // asked for, /debian/… comes from the machine's Debian mirror and /debian-security/… from its security mirror.
 // Other plain http addresses are forwarded if their host is one of these mirrors. Everything else is refused
 // with 403. Files below pool/ are kept on disk. When the kit is overlaid, the udeb index, the release file as
 // the installer reads it, and the repacked udebs come from the kit.
-func (k *Kit) Serve(ctx context.Context) (*Proxy, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("start the package proxy: %w", err)
-	}
+func (k *Kit) ServeOn(ctx context.Context, listener net.Listener) *Proxy {
 	port := listener.Addr().(*net.TCPAddr).Port
 	life, end := context.WithCancelCause(ctx)
 	client := newHTTP(k.proxy)
@@ -70,7 +75,7 @@ func (k *Kit) Serve(ctx context.Context) (*Proxy, error) {
 		}
 	}()
 	context.AfterFunc(life, func() { _ = p.server.Close() })
-	return p, nil
+	return p
 }
 
 // Close ends the proxy. Running requests get a short time to end.

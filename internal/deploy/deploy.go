@@ -155,6 +155,14 @@ func DefaultPace() Pace {
 	}
 }
 
+// OrDefault is the pace, or DefaultPace in the place of none.
+func (p Pace) OrDefault() Pace {
+	if p == (Pace{}) {
+		return DefaultPace()
+	}
+	return p
+}
+
 // cleanupTime bounds what is still done for a deployment that was cancelled.
 const cleanupTime = 3 * time.Minute
 

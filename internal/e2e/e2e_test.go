@@ -30,6 +30,8 @@ func TestImage(t *testing.T) {
 		{"Clone", cloneOfImage},
 		{"Deploy", deployImage},
 		{"RemoteBuild", remoteBuild},
+		{"RemoteInstallation", remoteInstallation},
+		{"RemoteTroubles", remoteTroubles},
 		{"EditedScript", editedScript},
 		{"Destroy", destroyImage},
 		{"InterruptedScript", interruptedScript},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 )
 
 // event is a line of a build's events.jsonl.
@@ -60,9 +62,15 @@ func (w *workspace) interrupt(t *testing.T, step, name string) {
 // await waits until a build logs an event, before the CLI that builds has ended.
 func (b *bench) await(t *testing.T, ended <-chan int, step, name string) {
 	t.Helper()
+	b.awaitMore(t, ended, 0, step, name)
+}
+
+// awaitMore is await for an event of which there were some before.
+func (b *bench) awaitMore(t *testing.T, ended <-chan int, before int, step, name string) {
+	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for !b.logged(t, step, name) {
+	for b.count(t, step, name) <= before {
 		select {
 		case status := <-ended:
 			t.Fatalf("apply ended with status %d before %s %s", status, step, name)
@@ -73,23 +81,25 @@ func (b *bench) await(t *testing.T, ended <-chan int, step, name string) {
 
 func (b *bench) logged(t *testing.T, step, name string) bool {
 	t.Helper()
+	return b.count(t, step, name) > 0
+}
+
+// count is how often builds logged an event.
+func (b *bench) count(t *testing.T, step, name string) (n int) {
+	t.Helper()
 	for _, e := range b.events(t) {
 		if e.Step == step && e.Event == name {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // nothingLeft requires that no process works on the store and that there is no half-made file in it.
 func (b *bench) nothingLeft(t *testing.T) {
 	t.Helper()
-	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	must(t, err)
-	for _, p := range processes {
-		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(b.data)) {
-			t.Errorf("left running: %s", bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
-		}
+	for _, p := range b.running(t) {
+		t.Errorf("left running: %s", p)
 	}
 	for _, dir := range []string{"builds", "cache", "layers"} {
 		for _, name := range b.files(t, dir) {
@@ -98,4 +108,25 @@ func (b *bench) nothingLeft(t *testing.T) {
 			}
 		}
 	}
+}
+
+// running are the command lines of what works on the store.
+func (b *bench) running(t *testing.T) (all []string) {
+	t.Helper()
+	if b.machine != nil {
+		for _, p := range b.machine.Processes() {
+			if strings.Contains(p, hosttest.WorkDir) {
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, p := range processes {
+		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(b.data)) {
+			all = append(all, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return all
 }

@@ -70,13 +70,20 @@ func (b *bench) remote(t *testing.T, server *hosttest.SSHD) *bench {
 		must(t, os.Link(filepath.Join(b.data, "layers", name), filepath.Join(layers, name))) // nobody writes to one
 	}
 	must(t, os.CopyFS(r.config, os.DirFS(b.config)))
-	must(t, os.WriteFile(filepath.Join(r.config, "pim.yml"), fmt.Appendf(nil, `build:
-  builders: {x86_64: lab}
-  remotes:
-    lab: {type: ssh, host: 127.0.0.1, port: %d, user: %s, identity_file: %s, known_hosts: %s, work_dir: %s}
-`, server.Port, server.User, server.Identity, server.KnownHosts, r.data), 0o644))
+	r.buildOn(t, server.Login, r.data)
 	r.env = slices.Concat(b.env, []string{"PIM_CONFIG_DIR=" + r.config, "PIM_DATA_DIR=" + t.TempDir()})
 	return r
+}
+
+// buildOn makes a remote named lab build everything. more are settings of it.
+func (b *bench) buildOn(t *testing.T, l hosttest.Login, workDir string, more ...string) {
+	t.Helper()
+	settings := append([]string{
+		"type: ssh", "host: " + l.Host, fmt.Sprint("port: ", l.Port), "user: " + l.User, "identity_file: " + l.Identity,
+		"known_hosts: " + l.KnownHosts, "work_dir: " + workDir,
+	}, more...)
+	text := "build:\n  builders: {x86_64: lab}\n  remotes:\n    lab: {" + strings.Join(settings, ", ") + "}\n"
+	must(t, os.WriteFile(filepath.Join(b.config, "pim.yml"), []byte(text), 0o644))
 }
 
 // sinceLayer is how long the steps after the installation took.

@@ -18,15 +18,18 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/debtest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 )
 
 // bench is what all workspaces of a test run share: the installer, its package proxy, the provider and the store.
 type bench struct {
-	kit    *debtest.Kit
-	cli    string // tofu or terraform
-	config string // config_dir
-	data   string // data_dir
-	env    []string
+	cli     string // tofu or terraform
+	config  string // config_dir
+	data    string // data_dir, or the work_dir of the machine that builds
+	env     []string
+	kit     *debtest.Kit
+	machine *hosttest.Machine // that builds, nil for this one
+	own     string            // data_dir when a machine builds
 }
 
 // newBench prepares the x86_64 installer and a store that holds at most the layers of an earlier run.

@@ -42,6 +42,9 @@ type Server struct {
 	files     map[string][]byte
 	requests  []Request
 	onRequest func(Request)
+	receivers []receiver
+	posts     int
+	posted    int64 // bytes
 }
 
 // Request is one request that was answered.
@@ -55,8 +58,8 @@ type Request struct {
 
 func (r Request) String() string { return fmt.Sprintf("%s %s %d", r.Method, r.Path, r.Status) }
 
-// Serve serves files by name on ln, which it closes in the end. It answers GET and HEAD of /TOKEN/NAME; everything
-// else is not found, and recorded all the same. The token is 32 random bytes in base64url.
+// Serve serves files by name on ln, which it closes in the end. It answers GET and HEAD of /TOKEN/NAME, and POST where
+// Receive says so; everything else is not found, and recorded all the same. The token is 32 random bytes in base64url.
 func Serve(ln net.Listener, files map[string][]byte) *Server {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	token := make([]byte, 32)
@@ -128,6 +131,9 @@ func (s *Server) Close(ctx context.Context) error {
 
 // ServeHTTP answers one request. It is recorded first, so that whoever has the answer finds the record.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.receive(w, r) {
+		return
+	}
 	data, ok := s.find(r)
 	status := http.StatusOK
 	if !ok {
@@ -146,15 +152,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) find(r *http.Request) ([]byte, bool) {
-	token, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	if r.Method != http.MethodGet && r.Method != http.MethodHead ||
-		subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
+	name, ok := s.below(r)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || !ok {
 		return nil, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	data, ok := s.files[name]
 	return data, ok
+}
+
+// below is the name that a request asks for below the token; false where the token is not ours.
+func (s *Server) below(r *http.Request) (string, bool) {
+	token, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	return name, subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) == 1
 }
 
 func (s *Server) record(r Request) {
@@ -171,7 +182,7 @@ func (s *Server) record(r Request) {
 
 // redact makes a path fit for a log: without the token, on one line, and not endless.
 func (s *Server) redact(path string) string {
-	path = strings.ReplaceAll(path, s.token, tokenMark)
+	path = s.Redact(path)
 	path = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return '?'

@@ -29,6 +29,8 @@ type Values struct {
 	Arch                       host.Arch
 	Disk                       string // the guest's disk, as "/dev/vda"
 	InstallURL                 string // where the guest fetches the post-install script, known once the server runs
+	ReportURL                  string // where Ubuntu's installer posts its events, and
+	LogURL                     string // below which it posts its logs when it has failed, with a slash at its end
 }
 
 // freeText are the fields that may hold spaces and quotes. All others are single words, which templates put between
@@ -42,7 +44,7 @@ const locked = "!"
 // shown, and be part of a cache key. It is the same whether a password is set or not.
 func (v Values) WithoutSecrets() Values {
 	v.PasswordHash = locked
-	v.HTTPProxy, v.InstallURL = "", ""
+	v.HTTPProxy, v.InstallURL, v.ReportURL, v.LogURL = "", "", "", ""
 	return v
 }
 

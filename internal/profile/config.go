@@ -25,9 +25,10 @@ type Config struct {
 
 	workDir  string
 	files    map[string]file
-	base     layer // embedded defaults, then pim.yml's build section, then the profile "default"
+	embedded map[string]layer // what every image has, by installer
+	base     layer            // pim.yml's build section, then the profile "default"
 	profiles map[string]layer
-	isos     map[string]isoEntry
+	isos     map[string]isoEntries
 }
 
 const (
@@ -41,12 +42,12 @@ const (
 // the project hides the user's entry of the same name wherever it stands; twice in one directory it is an error. The
 // embedded default profile cannot be hidden: it is what everything is merged on top of.
 func Load(o Options) (*Config, error) {
-	files, errs := findFiles(o, "installs.d", "isos.d", "preseeds.d", "profiles.d", "scripts.d")
+	files, errs := findFiles(o, "autoinstalls.d", "installs.d", "isos.d", "preseeds.d", "profiles.d", "scripts.d")
 	c := &Config{
 		workDir: o.WorkDir, files: files,
-		profiles: map[string]layer{}, isos: map[string]isoEntry{},
+		profiles: map[string]layer{}, isos: map[string]isoEntries{},
 	}
-	c.base = builtIn(&errs)
+	c.embedded = builtIn(&errs)
 	c.base.put(c.loadSettings(&errs))
 
 	entries(files, "profiles.d", &errs, func(d *decoder, name string, n *yaml.Node) {
@@ -55,7 +56,7 @@ func Load(o Options) (*Config, error) {
 		c.profiles[name] = l
 	})
 	entries(files, "isos.d", &errs, func(d *decoder, name string, n *yaml.Node) {
-		c.isos[name] = decodeISO(d, name, n)
+		c.isos[name] = decodeISOs(d, name, n)
 	})
 	c.base.put(c.profiles[defaultProfile])
 	delete(c.profiles, defaultProfile)
@@ -68,18 +69,24 @@ func Load(o Options) (*Config, error) {
 // Profiles are the names of the profiles, sorted, "default" left out.
 func (c *Config) Profiles() []string { return slices.Sorted(maps.Keys(c.profiles)) }
 
-// builtIn is the embedded default profile, whatever a user's file of that name says.
-func builtIn(errs *Errors) layer {
+// builtIn are the embedded default profiles, whatever a user's file of that name says: "default", and by the name of an
+// installer what is different there.
+func builtIn(errs *Errors) map[string]layer {
 	data, err := defaults.ReadFile(path.Join("defaults", embeddedBase))
 	if err != nil {
 		panic(err) // the file is part of this package
 	}
-	l := layer{at: map[string]place{}}
-	d := &decoder{file: "embedded:" + embeddedBase, at: l.at, errs: errs}
+	layers := map[string]layer{}
+	d := &decoder{file: "embedded:" + embeddedBase, errs: errs}
 	if root := d.parse(data); root != nil {
-		d.pairs(root, "", func(_, n *yaml.Node) { d.object(n, "", l.fields()) })
+		d.pairs(root, "", func(key, n *yaml.Node) {
+			l := layer{at: map[string]place{}}
+			d.at = l.at
+			d.object(n, "", l.fields())
+			layers[key.Value] = l
+		})
 	}
-	return l
+	return layers
 }
 
 var validName = matches(`[A-Za-z0-9][A-Za-z0-9._-]*`, "a name: letters, digits, dots, hyphens and underscores")

@@ -22,7 +22,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestDefaultsAreComplete(t *testing.T) {
 	onPurpose := map[string]bool{
 		"Name": true, "Password": true, "PasswordVersion": true, "Domain": true, "MirrorHost": true, "MirrorPath": true,
-		"HTTPProxy": true, "GrubDevice": true, "Tasksel": true, "AuthorizedKeysURL": true, "TPM": true,
+		"HTTPProxy": true, "GrubDevice": true, "Tasksel": true, "AuthorizedKeysURL": true,
+		"TPM": true, "Autoinstall": true,
 	}
 	v := reflect.ValueOf(*resolve(t, load(t, nil), profile.Request{Arch: host.X86_64}))
 	for i := range v.NumField() {

@@ -14,9 +14,11 @@ type Error struct {
 	Line, Column int
 	// Field is the path of the value: "developer.build.memory", "scripts[1]" in a Request, "" for none.
 	Field string
-	Msg   string // what is wrong
-	Hint  string // what to do, a sentence without its full stop; "" for none
-	Err   error  // cause, nil for none
+	// Of is the setting that names File, such as "autoinstall"; "" where no setting does.
+	Of   string
+	Msg  string // what is wrong
+	Hint string // what to do, a sentence without its full stop; "" for none
+	Err  error  // cause, nil for none
 }
 
 // Error gives FILE:LINE:COLUMN: FIELD: MSG: CAUSE (HINT), less what is not known.

@@ -12,10 +12,12 @@ func (p *Profile) fields() []field {
 	domainName := orEmpty(matches(label+`(?:\.`+label+`)*`, "a domain name"))
 	return []field{
 		optional("iso", &p.ISO, text),
-		optional("installer", &p.Installer, text, oneOf("debian")),
+		optional("installer", &p.Installer, text, oneOf(Debian, Ubuntu)),
 		optional("firmware", &p.Firmware, text, oneOf("bios", "uefi", "uefi-secure")),
 		optional("tpm", &p.TPM, boolean),
 		optional("preseed", &p.Preseed, text),
+		optional("autoinstall", &p.Autoinstall, text),
+		optional("answers", &p.Answers, text, oneOf("http", seedAnswers)),
 		optional("install", &p.Install, text),
 		words("boot_args", &p.BootArgs, matches(`\S+`, "one kernel parameter")),
 

@@ -40,6 +40,8 @@ var directories = map[string][]string{
 	"preseeds.d": {".cfg.tmpl", ".cfg"},
 	"installs.d": {".sh"},
 	"scripts.d":  {".sh"},
+
+	"autoinstalls.d": {".yml", ".yaml"},
 }
 
 const settingsFile = "pim.yml"

@@ -1,5 +1,5 @@
 // Package profile reads the configuration directories of pim (pim.yml, profiles.d, isos.d, targets.d, preseeds.d,
-// installs.d, scripts.d) and resolves a profile: what to install, from which ISO, with which scripts.
+// autoinstalls.d, installs.d, scripts.d) and resolves a profile: what to install, from which ISO, with which scripts.
 //
 // Files hold maps of name → fields and are read in sorted order; maps merge, scalars and lists replace. Everything has
 // an embedded default, so no directory at all is a valid configuration.
@@ -14,12 +14,15 @@ import (
 // Profile is a profile as written: nil is "not said here", an empty list is "none". The zero Profile says nothing.
 type Profile struct {
 	ISO       *string // name in the ISO catalog
-	Installer *string // "debian"
+	Installer *string // Debian or Ubuntu; nil for what the ISO holds
 	Firmware  *string // "bios", "uefi" or "uefi-secure"
 	TPM       *bool
 	Preseed   *string // template: a name in preseeds.d, or a path
-	Install   *string // post-install script: a name in installs.d, or a path
-	BootArgs  []string
+	// Autoinstall is a document merged over the answers to Ubuntu's installer: a name in autoinstalls.d, or a path.
+	Autoinstall *string
+	Answers     *string // how the installer gets its answers: "http" or "seed"
+	Install     *string // post-install script: a name in installs.d, or a path
+	BootArgs    []string
 
 	Username        *string
 	Password        *Secret
@@ -65,6 +68,8 @@ type Resolved struct {
 	TPM             bool
 	Templates       map[string]string // every preseed template by name
 	PreseedTemplate string            // a key of Templates
+	Autoinstall     Document          // zero for none
+	Answers         string            // "http" or "seed"
 	Install         Script
 	Scripts         []Script // in order of execution, names unique
 	BootArgs        []string
@@ -106,6 +111,13 @@ type Script struct {
 	SHA256 string // 64 hex digits
 }
 
+// Document is a YAML document for Ubuntu's installer that preseed.CheckAutoinstall accepts.
+type Document struct {
+	Name string // in autoinstalls.d, or the path as written
+	Path string // file it was read from
+	Body string
+}
+
 // ISO is one entry of the catalog. URL and Path exclude each other.
 type ISO struct {
 	Name        string // its name in the catalog, "" for one given inline
@@ -115,5 +127,6 @@ type ISO struct {
 	SHA256      string // 64 hex digits, "" when ChecksumURL or the local file tells
 	ChecksumURL string // SHA256SUMS file, "" for none
 	Filename    string // its name in the cache and in SHA256SUMS
+	Installer   string // what it holds, "" when the entry does not say
 	Arch        host.Arch
 }

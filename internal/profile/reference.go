@@ -33,6 +33,9 @@ func (c *Config) follow(l *layer, res *Resolved) Errors {
 		first[s.Name] = i
 		res.Scripts = append(res.Scripts, s)
 	}
+	if res.Installer == Ubuntu {
+		return append(errs, c.document(l, res)...)
+	}
 	return append(errs, c.templates(l, res)...)
 }
 

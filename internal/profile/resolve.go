@@ -19,25 +19,30 @@ type Request struct {
 	Override Profile   // wins over the profile
 }
 
-// Resolve merges the embedded defaults, pim.yml, the profile "default", the profile and the override, in this order,
-// and follows every reference. It fails with Errors; those of the request itself have no File.
+// Resolve merges the embedded defaults of the installer, pim.yml, the profile "default", the profile and the override, in
+// this order, and follows every reference. It fails with Errors; those of the request itself have no File.
 func (c *Config) Resolve(r Request) (*Resolved, error) {
-	l, errs := c.merge(r)
+	said, errs := c.said(r)
 	if len(errs) > 0 {
 		return nil, errs
 	}
+	l := c.merge(Debian, said)
 	arch, e := chooseArch(r, l)
 	if e != nil {
 		return nil, Errors{e}
 	}
+	iso, e := c.chooseISO(r, l, arch) // no installer has a default for it
+	if e != nil {
+		errs = append(errs, e)
+	}
+	installer := chooseInstaller(said, iso)
+	l = c.merge(installer, said)
 	res := l.plain()
-	res.Name, res.Arch = r.Name, arch
+	res.Name, res.Arch, res.ISO, res.Installer = r.Name, arch, iso, installer
 	if res.Firmware, e = chooseFirmware(l, arch); e != nil {
 		errs = append(errs, e)
 	}
-	if res.ISO, e = c.chooseISO(r, l, arch); e != nil {
-		errs = append(errs, e)
-	}
+	errs = append(errs, cannotSay(installer, said)...)
 	errs = append(errs, c.follow(l, res)...)
 	if len(errs) > 0 {
 		return nil, errs
@@ -45,7 +50,17 @@ func (c *Config) Resolve(r Request) (*Resolved, error) {
 	return res, nil
 }
 
-func (c *Config) merge(r Request) (*layer, Errors) {
+// merge lays what a person said over the defaults of an installer.
+func (c *Config) merge(installer string, said *layer) *layer {
+	l := &layer{}
+	l.put(c.embedded[defaultProfile])
+	l.put(c.embedded[installer])
+	l.put(*said)
+	return l
+}
+
+// said is everything but the defaults.
+func (c *Config) said(r Request) (*layer, Errors) {
 	l := &layer{}
 	l.put(c.base)
 	if r.Name != "" && r.Name != defaultProfile {
@@ -102,14 +117,14 @@ func chooseFirmware(l *layer, arch host.Arch) (string, *Error) {
 // plain copies every value; what nothing says is zero.
 func (p *Profile) plain() *Resolved {
 	return &Resolved{
-		Architectures: p.Architectures, Installer: value(p.Installer), BootArgs: p.BootArgs,
+		Architectures: p.Architectures, BootArgs: p.BootArgs,
 		Username: value(p.Username), Password: value(p.Password), PasswordVersion: value(p.PasswordVersion),
 		Fullname: value(p.Fullname), Locale: value(p.Locale), Keyboard: value(p.Keyboard), Timezone: value(p.Timezone),
 		Hostname: value(p.Hostname), Domain: value(p.Domain),
 		MirrorHost: value(p.MirrorHost), MirrorPath: value(p.MirrorPath), HTTPProxy: value(p.HTTPProxy),
 		PartitioningMethod: value(p.PartitioningMethod), PartitioningRecipe: value(p.PartitioningRecipe),
 		GrubDevice: value(p.GrubDevice), Tasksel: value(p.Tasksel), Packages: p.Packages,
-		AuthorizedKeysURL: value(p.AuthorizedKeysURL), TPM: value(p.TPM),
+		AuthorizedKeysURL: value(p.AuthorizedKeysURL), TPM: value(p.TPM), Answers: value(p.Answers),
 		DiskSize: value(p.DiskSize), Memory: value(p.Memory), CPUs: value(p.CPUs),
 		Verify: value(p.Verify), OnError: value(p.OnError),
 		InstallTimeout: value(p.InstallTimeout), SSHTimeout: value(p.SSHTimeout),

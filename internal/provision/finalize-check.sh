@@ -55,6 +55,12 @@ done
 if grep -qsi '^[[:space:]]*Acquire::[a-z]*::Proxy[[:space:]]' "$R/etc/apt/apt.conf"; then
     report "$R/etc/apt/apt.conf" "holds the installer's proxy"
 fi
+none "holds the installer's proxy" "$R/etc/apt/apt.conf.d/90curtin-aptproxy" \
+    "$R/etc/systemd/system/snapd.service.d/snap_proxy.conf"
+none "keeps clones from finding their data source" "$R/etc/cloud/cloud.cfg.d/99-installer.cfg"
+if grep -qs '^pim:' "$R/etc/cloud/cloud-init.disabled"; then
+    report "$R/etc/cloud/cloud-init.disabled" "belongs to the build"
+fi
 
 none "tells of the build" "$R/var/log/installer" "$R"/var/log/journal/* "$R"/var/log/*.gz "$R"/var/log/*.1 \
     "$R"/root/.*_history "$R"/home/*/.*_history

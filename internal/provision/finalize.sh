@@ -76,6 +76,10 @@ fi
 system systemctl --quiet stop systemd-random-seed.service # it would write the seed anew on the way down
 wipe "$R/var/lib/systemd/random-seed" "$R/var/lib/urandom/random-seed" "$R/boot/loader/random-seed" \
     "$R/boot/efi/loader/random-seed" "$R/var/lib/systemd/credential.secret" "$R/var/lib/NetworkManager/secret_key"
+# Ubuntu's post-install script keeps cloud-init away from the build.
+if grep -qs '^pim:' "$R/etc/cloud/cloud-init.disabled"; then
+    remove "$R/etc/cloud/cloud-init.disabled"
+fi
 if [ -z "$R" ] && command -v cloud-init >/dev/null; then
     cloud-init clean --logs --seed --configs all 2>/dev/null || cloud-init clean --logs --seed
 fi

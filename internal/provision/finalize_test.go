@@ -27,6 +27,7 @@ var dirty = map[string]string{
 	"etc/apt/apt.conf":                             "Acquire::http::Proxy \"http://10.0.2.2:3142/\";\nAPT::Install-Recommends \"0\";\n",
 	"etc/apt/apt.conf.d/50user":                    "Acquire::http::Proxy \"http://proxy.example.test/\";\n",
 	"etc/apt/sources.list":                         "deb http://mirror.example.test/debian trixie main\n",
+	"etc/cloud/cloud-init.disabled":                "pim: until the image is finished\n",
 	"etc/fstab":                                    "# /dev/vda1 was it\nUUID=1234 / ext4 defaults 0 1\n/dev/sr0 /media/cdrom0 iso9660 user 0 0\n",
 	"etc/hostname":                                 "golden\n",
 	"etc/initramfs-tools/initramfs.conf":           "# c\nMODULES=most\n",
@@ -215,6 +216,8 @@ func TestFindings(t *testing.T) {
 		"other network":  {"etc/apt/sources.list.d/x.list", "deb http://10.0.2.20/debian x main\n", ""},
 		"installer log":  {"var/log/installer/status", "x", "/var/log/installer: tells of the build"},
 		"cloud-init":     {"var/lib/cloud/instances/i-1/x", "x", "/var/lib/cloud/instances/i-1: is cloud-init's memory of the build"},
+		"curtin's proxy": {"etc/apt/apt.conf.d/90curtin-aptproxy", "x", "/etc/apt/apt.conf.d/90curtin-aptproxy: holds the installer's proxy"},
+		"subiquity":      {"etc/cloud/cloud.cfg.d/99-installer.cfg", "x", "/etc/cloud/cloud.cfg.d/99-installer.cfg: keeps clones from finding their data source"},
 		"running log":    {"var/log/app.log", "a service still runs", ""},
 		"empty auth.log": {"var/log/auth.log", "", ""},
 	}

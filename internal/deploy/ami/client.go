@@ -49,13 +49,10 @@ type target struct {
 // not exist is a *deploy.FieldError.
 func New(ctx context.Context, s Settings, o Options) (deploy.Target, error) {
 	s.defaults()
-	if o.Pace == (deploy.Pace{}) {
-		o.Pace = deploy.DefaultPace()
-	}
 	if o.Settle == 0 {
 		o.Settle = settle
 	}
-	t := &target{s: s, pace: o.Pace, settle: o.Settle}
+	t := &target{s: s, pace: o.Pace.OrDefault(), settle: o.Settle}
 	if err := t.configure(ctx); err != nil {
 		return nil, err
 	}

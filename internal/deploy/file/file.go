@@ -13,10 +13,7 @@ import (
 )
 
 // Options are what a target has beside its settings.
-type Options struct {
-	Pace deploy.Pace // the zero value is deploy.DefaultPace
-	Host host.Host   // that gets the file; nil is this machine
-}
+type Options = localfile.Options
 
 // target is a path.
 type target struct {
@@ -32,18 +29,13 @@ func New(_ context.Context, s Settings, o Options) (deploy.Target, error) {
 	if problems := s.Complete(); len(problems) > 0 {
 		return nil, &deploy.FieldError{Field: problems[0].Field, Err: errors.New(problems[0].Detail)}
 	}
-	if !path.IsAbs(s.Path) {
-		return nil, &deploy.FieldError{Field: "path", Err: fmt.Errorf("%s is not absolute", s.Path)}
+	place, err := localfile.Place("path", s.Path)
+	if err != nil {
+		return nil, err
 	}
-	s.Path = path.Clean(s.Path)
-	t := &target{Settings: s, pace: o.Pace, host: o.Host}
-	if t.pace == (deploy.Pace{}) {
-		t.pace = deploy.DefaultPace()
-	}
-	if t.host == nil {
-		t.host = host.NewLocal()
-	}
-	return t, nil
+	s.Path = place
+	o = o.Filled()
+	return &target{Settings: s, pace: o.Pace, host: o.Host}, nil
 }
 
 // The files beside a disk.

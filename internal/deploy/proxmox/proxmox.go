@@ -22,14 +22,11 @@ type target struct {
 
 // New gives the target of completed settings. It reads the files that these name and makes no request.
 func New(_ context.Context, s Settings, o Options) (deploy.Target, error) {
-	if o.Pace == (deploy.Pace{}) {
-		o.Pace = deploy.DefaultPace()
-	}
 	c, err := s.credentials()
 	if err != nil {
 		return nil, err
 	}
-	api, err := newClient(c, o.Pace)
+	api, err := newClient(c, o.Pace.OrDefault())
 	if err != nil {
 		return nil, err
 	}

@@ -14,10 +14,7 @@ import (
 )
 
 // Options are what a target has beside its settings.
-type Options struct {
-	Pace deploy.Pace // the zero value is deploy.DefaultPace
-	Host host.Host   // that gets the bundle; nil is this machine
-}
+type Options = localfile.Options
 
 // target is a folder of bundles.
 type target struct {
@@ -36,18 +33,13 @@ func New(_ context.Context, s Settings, o Options) (deploy.Target, error) {
 	if problems := s.Complete(); len(problems) > 0 {
 		return nil, &deploy.FieldError{Field: problems[0].Field, Err: errors.New(problems[0].Detail)}
 	}
-	if !path.IsAbs(s.OutputDir) {
-		return nil, &deploy.FieldError{Field: "output_dir", Err: fmt.Errorf("%s is not absolute", s.OutputDir)}
+	place, err := localfile.Place("output_dir", s.OutputDir)
+	if err != nil {
+		return nil, err
 	}
-	s.OutputDir = path.Clean(s.OutputDir)
-	t := &target{Settings: s, pace: o.Pace, host: o.Host}
-	if t.pace == (deploy.Pace{}) {
-		t.pace = deploy.DefaultPace()
-	}
-	if t.host == nil {
-		t.host = host.NewLocal()
-	}
-	return t, nil
+	s.OutputDir = place
+	o = o.Filled()
+	return &target{Settings: s, pace: o.Pace, host: o.Host}, nil
 }
 
 // bundle is the path of a deployment's bundle.

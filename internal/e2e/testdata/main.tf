@@ -28,6 +28,11 @@ variable "script_timeout" {
   default = null
 }
 
+variable "fetch" {
+  type    = bool
+  default = null
+}
+
 data "pim_profile" "demo" {
   name = "demo"
   arch = "x86_64"
@@ -41,6 +46,7 @@ resource "pim_image" "demo" {
   triggers       = var.triggers
   verify         = var.verify
   script_timeout = var.script_timeout
+  fetch          = var.fetch
   emulation      = true
 }
 

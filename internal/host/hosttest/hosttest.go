@@ -3,6 +3,7 @@ package hosttest
 
 import (
 	"context"
+	"net"
 	"testing"
 	"time"
 
@@ -16,6 +17,14 @@ const limit = 30 * time.Second
 // by whatever way it is reached: the suite looks at it from both sides, through a temporary directory and through
 // loopback.
 func Run(t *testing.T, newHost func(t *testing.T) host.Host) {
+	RunOn(t, newHost, func(network, address string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(t.Context(), network, address)
+	})
+}
+
+// RunOn is Run for a host with a loopback of its own, on which listen listens. Temporary directories must be the same
+// on both sides.
+func RunOn(t *testing.T, newHost func(t *testing.T) host.Host, listen listenFunc) {
 	suites := []struct {
 		name string
 		run  func(t *testing.T, newHost func(t *testing.T) host.Host)
@@ -23,7 +32,7 @@ func Run(t *testing.T, newHost func(t *testing.T) host.Host) {
 		{"Identity", identity},
 		{"Run", run},
 		{"Process", process},
-		{"Network", network},
+		{"Network", func(t *testing.T, newHost func(t *testing.T) host.Host) { network(t, newHost, listen) }},
 		{"Files", files},
 		{"Lock", lock},
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-func network(t *testing.T, newHost func(t *testing.T) host.Host) {
+type listenFunc = func(network, address string) (net.Listener, error)
+
+func network(t *testing.T, newHost func(t *testing.T) host.Host, listen listenFunc) {
 	t.Run("dial unix", func(t *testing.T) {
 		// Not t.TempDir(), which is longer than a socket's path may be.
 		dir, err := os.MkdirTemp("", "pim")
@@ -29,7 +31,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		testEcho(t, ln, newHost(t), "unix", socket)
 	})
 	t.Run("dial tcp", func(t *testing.T) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +60,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		}
 	})
 	t.Run("deadlines", func(t *testing.T) {
-		near, far := connected(t, newHost(t))
+		near, far := connected(t, newHost(t), listen)
 		b := make([]byte, 5)
 		for range 2 { // in the future, and then in the past
 			if err := near.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
@@ -100,7 +102,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		}
 	})
 	t.Run("closing ends Read", func(t *testing.T) {
-		near, _ := connected(t, newHost(t))
+		near, _ := connected(t, newHost(t), listen)
 		result := make(chan error, 1)
 		go func() { _, err := near.Read(make([]byte, 1)); result <- err }()
 		if err := near.Close(); err != nil {
@@ -111,7 +113,7 @@ func network(t *testing.T, newHost func(t *testing.T) host.Host) {
 		}
 	})
 	t.Run("much in both directions", func(t *testing.T) {
-		near, far := connected(t, newHost(t))
+		near, far := connected(t, newHost(t), listen)
 		data := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 		go func() {
 			_, _ = io.Copy(far, io.LimitReader(far, int64(len(data))))
@@ -173,9 +175,9 @@ func testEcho(t *testing.T, ln net.Listener, d host.Dialer, network, address str
 }
 
 // connected returns a connection that the host dialled, and its other end.
-func connected(t *testing.T, h host.Host) (near, far net.Conn) {
+func connected(t *testing.T, h host.Host, listen listenFunc) (near, far net.Conn) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

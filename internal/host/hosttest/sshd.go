@@ -1,35 +1,20 @@
 package hosttest
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
-
-	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
-
-	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 // SSHD is OpenSSH's server on loopback, with keys and a configuration of its own. It lets in the user who runs the
 // test. Each connection has a server process of its own, and can be cut or frozen.
 type SSHD struct {
-	Port       int
-	User       string
-	Dir        string // all of its files
-	Identity   string // the client's private key
-	KnownHosts string // a file with the server's key
-	HostKey    ssh.PublicKey
+	Login
+	Dir string // all of its files
 
 	t       testing.TB
 	program string
@@ -47,42 +32,14 @@ type SSHD struct {
 func StartSSHD(t testing.TB, config ...string) *SSHD {
 	t.Helper()
 	s := &SSHD{Dir: t.TempDir(), t: t, program: findSSHD(t), relays: map[*relay]bool{}}
-	me, err := user.Current()
-	must(t, err)
-	s.User = me.Username
-	if me.Uid == "0" {
+	if os.Geteuid() == 0 {
 		must(t, os.MkdirAll("/run/sshd", 0o755)) // where it goes while it knows nobody
 	}
-	s.Identity = filepath.Join(s.Dir, "id_ed25519")
-	client := WriteKey(t, s.Identity)
-	must(t, os.WriteFile(filepath.Join(s.Dir, "authorized_keys"), ssh.MarshalAuthorizedKey(client), 0o600))
-	s.HostKey = WriteKey(t, filepath.Join(s.Dir, "host_key"))
-	lines := append(slices.Clone(config),
-		"HostKey "+filepath.Join(s.Dir, "host_key"),
-		"AuthorizedKeysFile "+filepath.Join(s.Dir, "authorized_keys"),
-		"StrictModes no", // of a temporary folder
-		"UsePAM no",
-		"PermitRootLogin prohibit-password",
-		"PasswordAuthentication no",
-		"KbdInteractiveAuthentication no",
-		"LogLevel INFO",
-		"PidFile none",
-	)
-	for keyword, value := range map[string]string{ // which may be given only once
-		"Subsystem": "sftp internal-sftp",
-		"SetEnv":    "SHLVL=9", // keeps bash from reading this user's own .bashrc
-	} {
-		if !strings.Contains(strings.Join(config, "\n"), keyword) {
-			lines = append(lines, keyword+" "+value)
-		}
-	}
-	must(t, os.WriteFile(s.config(), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	must(t, os.WriteFile(s.config(), sshdConfig(s.Dir, config...), 0o600))
+	var err error
 	s.ln, err = net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	s.Port = s.ln.Addr().(*net.TCPAddr).Port
-	s.KnownHosts = filepath.Join(s.Dir, "known_hosts")
-	line := knownhosts.Line([]string{knownhosts.Normalize(s.ln.Addr().String())}, s.HostKey)
-	must(t, os.WriteFile(s.KnownHosts, []byte(line+"\n"), 0o600))
+	s.Login = newLogin(t, s.Dir).at(t, "127.0.0.1", s.ln.Addr().(*net.TCPAddr).Port)
 	s.running.Go(s.accept)
 	t.Cleanup(s.stop)
 	return s
@@ -101,41 +58,7 @@ func findSSHD(t testing.TB) string {
 	return ""
 }
 
-// WriteKey makes a private key file that OpenSSH can read, and returns the public key.
-func WriteKey(t testing.TB, name string) ssh.PublicKey {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	must(t, err)
-	block, err := ssh.MarshalPrivateKey(private, "test")
-	must(t, err)
-	must(t, os.WriteFile(name, pem.EncodeToMemory(block), 0o600))
-	key, err := ssh.NewPublicKey(public)
-	must(t, err)
-	return key
-}
-
 func (s *SSHD) config() string { return filepath.Join(s.Dir, "sshd_config") }
-
-// Client is how to reach the server; nothing of the user's own configuration is in it.
-func (s *SSHD) Client() host.SSHConfig {
-	return host.SSHConfig{
-		Name: "test", Host: "127.0.0.1", Port: s.Port, User: s.User, IdentityFile: s.Identity,
-		KnownHosts: []string{s.KnownHosts}, ConfigFile: "none", Agent: "none",
-	}
-}
-
-// Connect connects to the server, until the test ends.
-func (s *SSHD) Connect(t testing.TB) *host.SSH {
-	t.Helper()
-	h, err := host.DialSSH(t.Context(), s.Client())
-	must(t, err)
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return h
-}
 
 // Log is what the server said.
 func (s *SSHD) Log() string {
