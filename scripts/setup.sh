@@ -39,6 +39,7 @@ needs() {
 		libc6-dev        -           /usr/include/stdlib.h
 		shellcheck       shellcheck  shellcheck
 		iproute2         -           ip
+		swtpm            swtpm       swtpm
 	LIST
 	# Installing a server starts it. A person decides that; without it the tests that need a real sshd skip.
 	[ -z "${CI:-}" ] || echo openssh-server - sshd

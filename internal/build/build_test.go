@@ -209,14 +209,15 @@ func keptGuest(t *testing.T, h host.Host) {
 	onlyLogs(t, b, s)
 }
 
-// ended requires that a recorded guest's QEMU is gone. It may take a moment to exit after it has closed its monitor.
+// ended requires that a recorded guest's QEMU is gone, and its TPM: all that has a socket in its directory. It may take a
+// moment to exit after it has closed its monitor.
 func ended(t *testing.T, r guestRecord) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for exec.CommandContext(ctx, "pgrep", "-f", "unix:"+r.QMP).Run() == nil {
+	for exec.CommandContext(ctx, "pgrep", "-f", "(unix:|path=)"+filepath.Dir(r.QMP)+"/").Run() == nil {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("the guest of %s still runs", r.QMP)
@@ -254,7 +255,18 @@ func TestGuestWithoutSSH(t *testing.T) { onEachHost(t, guestWithoutSSH) }
 func guestWithoutSSH(t *testing.T, h host.Host) {
 	b, s := testBuildOn(t, h, installer(halt))
 	s.Timeouts.SSH = 5 * time.Second
-	key := layer(t, s)
+	key := emptyLayer(t, b, s)
+	fails(t, b, s, "boot", "no SSH connection within 5s", "Screenshot: ")
+	if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	onlyLogs(t, b, s)
+}
+
+// emptyLayer stores a disk with nothing on it as what the installer of a spec left.
+func emptyLayer(t *testing.T, b *Builder, s Spec) (key string) {
+	t.Helper()
+	key = layer(t, s)
 	unlock, err := b.Store.Lock(t.Context(), key, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -277,11 +289,7 @@ func guestWithoutSSH(t *testing.T, h host.Host) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, b, s, "boot", "no SSH connection within 5s", "Screenshot: ")
-	if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	onlyLogs(t, b, s)
+	return key
 }
 
 func TestBadInput(t *testing.T) {

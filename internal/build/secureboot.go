@@ -1,23 +1,23 @@
 package build
 
 import (
-	"bytes"
 	"context"
 	"errors"
+	"regexp"
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
-// refusals are what a boot under Secure Boot prints when a signature does not hold: the firmware of a boot loader, shim
-// of the second one, GRUB of a kernel.
-var refusals = [][]byte{[]byte("Access Denied"), []byte("Security Violation"), []byte("bad shim signature")}
+// refusal is what a boot under Secure Boot prints when a signature does not hold: the firmware of a boot loader, or of its
+// own shell when there is none; shim of the second boot loader; GRUB of a kernel.
+var refusal = regexp.MustCompile(`(?:BdsDxe: failed|Verification failed).*(?:Access Denied|Security Violation)|bad shim signature`)
 
 var errRefused = &hintError{
-	errors.New("Secure Boot refuses what is on the disk"),
-	"At /EFI/BOOT, the removable path, must be the distribution's shim, signed by Microsoft, and beside it its signed GRUB: on " +
-		"Debian and Ubuntu install shim-signed and grub-efi-amd64-signed (arm64: grub-efi-arm64-signed) before the boot loader, " +
-		"and set grub-installer/force-efi-extra-removable. Kernel modules and kernels must be the distribution's, too.",
+	errors.New("Secure Boot lets nothing on the disk boot"),
+	"/EFI/BOOT, the removable path, must hold the distribution's shim, signed by Microsoft, with its signed GRUB beside it. On " +
+		"Debian and Ubuntu have shim-signed and grub-efi-amd64-signed (grub-efi-arm64-signed) installed with the boot loader, and " +
+		"grub-installer/force-efi-extra-removable set. The kernel must be the distribution's own, too.",
 }
 
 // whileBoots is whileUp for a guest that boots: it also ends when Secure Boot refuses to, after which the firmware would
@@ -37,19 +37,10 @@ func (st *state) whileBoots(ctx context.Context, f func(context.Context) error) 
 				return
 			case <-tick.C:
 			}
-			if text, err := st.console(); err == nil && refused(text) {
+			if text, err := st.console(); err == nil && refusal.Match(text) {
 				cancel(errRefused)
 			}
 		}
 	}()
 	return st.whileUp(boots, f)
-}
-
-func refused(console []byte) bool {
-	for _, words := range refusals {
-		if bytes.Contains(console, words) {
-			return true
-		}
-	}
-	return false
 }

@@ -19,7 +19,8 @@ type Image struct {
 	Profile      string    // "" for an image that no profile made
 	Key          string    // cache key, 64 hex digits; the file's SHA-256 for an image that pim did not make
 	Arch         host.Arch
-	Firmware     string // "bios" or "uefi", "" when nobody knows
+	Firmware     string // "bios", "uefi" or "uefi-secure", "" when nobody knows
+	TPM          bool   // it is for machines with a TPM
 	SHA256       string // of the file, 64 hex digits
 	SizeBytes    int64  // of the file
 	VirtualBytes int64  // of the disk as a guest sees it

@@ -184,6 +184,11 @@ func (w *workspace) twoLaptops(t *testing.T) {
 	if _, err := os.Stat(fetched); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the first destroy left the copy: %v", err)
 	}
+	key := m.ChangeHostKey()
+	if said := unwrap(other.do(t, 1, "destroy", "-auto-approve")); !strings.Contains(said, "THE SSH HOST KEY HAS CHANGED") {
+		t.Error("the diagnostic does not say that the machine may be another")
+	}
+	m.Trust(key)
 	other.do(t, 0, "plan", "-detailed-exitcode")
 	other.do(t, 0, "destroy", "-auto-approve")
 	if left := append(w.files(t, "cache/images"), w.files(t, "refs")...); len(left) > 0 {

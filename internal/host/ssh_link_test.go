@@ -210,7 +210,8 @@ func TestSSHHostKeyChangesMeanwhile(t *testing.T) {
 	c := m.Client()
 	c.DeadAfter = 2 * time.Second
 	h := dialSSH(t, c)
-	changed := ssh.FingerprintSHA256(m.ChangeHostKey())
+	key := m.ChangeHostKey()
+	changed := ssh.FingerprintSHA256(key)
 	if err := h.Run(bounded(t), host.Cmd{Argv: []string{"true"}}); err != nil {
 		t.Errorf("on the connection there was: %v", err)
 	}
@@ -230,5 +231,9 @@ func TestSSHHostKeyChangesMeanwhile(t *testing.T) {
 	}
 	if _, err := h.Stat(filepath.Dir(hosttest.WorkDir)); !errors.Is(err, host.ErrDisconnected) {
 		t.Errorf("it was used although it is not trusted: %v", err)
+	}
+	m.Trust(key)
+	if err := errors.Join(h.Reconnect(bounded(t)), h.Run(bounded(t), host.Cmd{Argv: []string{"true"}})); err != nil {
+		t.Errorf("with the new key known: %v", err)
 	}
 }

@@ -21,8 +21,9 @@ var fieldDocs = map[string]map[string]string{
 		"kms_key_id":      "ARN of the KMS key to encrypt with, instead of the account's default key.",
 		"kms_key_ids":     "KMS key of each copy: region to key, for encrypted copies.",
 		"parent_snapshot": "Snapshot to send only the difference to: its id, or `previous` for that of the generation before.",
-		"boot_mode": "Boot mode of the AMI: `legacy-bios`, `uefi` or `uefi-preferred`. The default is by the image: `uefi-preferred` where it has " +
-			"an EFI system partition, `legacy-bios` where it has none.",
+		"boot_mode": "Boot mode of the AMI: `legacy-bios`, `uefi` or `uefi-preferred`. The default is by the image: `uefi` where it was built " +
+			"for that (or for arm64), else `uefi-preferred` where it has an EFI system partition, `legacy-bios` where it has none. An AMI " +
+			"of an image built with `tpm` supports NitroTPM; Secure Boot is off on AWS until an AMI is registered with keys of its own.",
 		"tags":                     "Tags of the AMIs and snapshots, beside those of pim.",
 		"profile":                  "Profile of the shared AWS configuration files.",
 		"assume_role":              "Role to assume with the credentials found.",

@@ -18,6 +18,7 @@ type deploymentModel struct {
 	ImagePath types.String   `tfsdk:"image_path"`
 	Arch      types.String   `tfsdk:"arch"`
 	Firmware  types.String   `tfsdk:"firmware"`
+	TPM       types.Bool     `tfsdk:"tpm"`
 	Name      types.String   `tfsdk:"name"`
 	Target    types.String   `tfsdk:"target"`
 	AWS       types.Object   `tfsdk:"aws"`

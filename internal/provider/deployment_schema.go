@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/boolvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -82,6 +83,11 @@ func deploymentAttributes() map[string]schema.Attribute {
 			Optional:            true,
 			MarkdownDescription: "Firmware that the image at `image_path` boots with. " + firmwares.markdown() + " By default the target goes by the disk.",
 			Validators:          []validator.String{firmwares.validator(), stringvalidator.AlsoRequires(path.MatchRoot("image_path"))},
+		},
+		"tpm": schema.BoolAttribute{
+			Optional:            true,
+			MarkdownDescription: "Whether machines made from the image at `image_path` get a TPM 2.0; default `false`. A `pim_image` knows it itself.",
+			Validators:          []validator.Bool{boolvalidator.AlsoRequires(path.MatchRoot("image_path"))},
 		},
 		"name": schema.StringAttribute{
 			Optional: true, Computed: true,

@@ -37,7 +37,7 @@ type source struct {
 func (r *runtime) source(ctx context.Context, m *deploymentModel, deployed string) (source, diag.Diagnostics) {
 	var diags diag.Diagnostics
 	switch {
-	case m.ImageID.IsUnknown() || m.ImagePath.IsUnknown() || m.Arch.IsUnknown() || m.Firmware.IsUnknown():
+	case m.ImageID.IsUnknown() || m.ImagePath.IsUnknown() || m.Arch.IsUnknown() || m.Firmware.IsUnknown() || m.TPM.IsUnknown():
 		return source{}, nil
 	case !m.ImagePath.IsNull():
 		s, err := r.foreignImage(ctx, m)
@@ -81,7 +81,7 @@ type announcement struct {
 func (r *runtime) announce(d decision, s build.Spec) {
 	if d.key != "" {
 		r.announced.Store(d.key, announcement{deploy.Image{
-			Host: r.host, Name: s.Name, Profile: s.Profile, Key: d.key, Arch: s.Arch, Firmware: s.Firmware, VirtualBytes: s.DiskSize,
+			Host: r.host, Name: s.Name, Profile: s.Profile, Key: d.key, Arch: s.Arch, Firmware: s.Firmware, TPM: s.TPM, VirtualBytes: s.DiskSize,
 		}, d.build})
 	}
 }
@@ -119,7 +119,7 @@ func (r *runtime) storedSource(ctx context.Context, m *deploymentModel) (source,
 func imageOf(at *machine, img *cache.Image) deploy.Image {
 	m := img.Manifest
 	return deploy.Image{
-		Host: at.host, Path: img.Path, Name: m.Name, Profile: m.Profile, Key: m.Key, Arch: m.Arch, Firmware: m.Firmware,
+		Host: at.host, Path: img.Path, Name: m.Name, Profile: m.Profile, Key: m.Key, Arch: m.Arch, Firmware: m.Firmware, TPM: m.TPM,
 		SHA256: m.SHA256, SizeBytes: m.SizeBytes, VirtualBytes: m.VirtualSizeBytes, BuiltAt: m.BuiltAt,
 	}
 }
@@ -152,7 +152,7 @@ func (r *runtime) foreignImage(ctx context.Context, m *deploymentModel) (s sourc
 	}
 	name := filepath.Base(file)
 	s.image = deploy.Image{
-		Host: r.host, Path: file, Name: strings.TrimSuffix(name, filepath.Ext(name)), Key: sum, Arch: arch, Firmware: m.Firmware.ValueString(),
+		Host: r.host, Path: file, Name: strings.TrimSuffix(name, filepath.Ext(name)), Key: sum, Arch: arch, Firmware: m.Firmware.ValueString(), TPM: m.TPM.ValueBool(),
 		SHA256: sum, SizeBytes: info.Size(), VirtualBytes: d.Size(), BuiltAt: info.ModTime().UTC(),
 	}
 	s.form = m.form()
@@ -180,5 +180,9 @@ func isQcow2(h host.Files, file string) (err error) {
 
 // form is how an image from elsewhere is to be taken, as far as the configuration says.
 func (m *deploymentModel) form() string {
-	return cmp.Or(m.Arch.ValueString(), "default") + "/" + cmp.Or(m.Firmware.ValueString(), "default")
+	form := cmp.Or(m.Arch.ValueString(), "default") + "/" + cmp.Or(m.Firmware.ValueString(), "default")
+	if m.TPM.ValueBool() {
+		form += "/tpm"
+	}
+	return form
 }

@@ -13,8 +13,7 @@ var (
 	firmwares = choices{
 		{value: "bios", meaning: "x86_64 only"},
 		{value: "uefi", meaning: "the default for arm64"},
-		{value: "uefi-secure", meaning: "with Secure Boot and Microsoft's keys: what boots must be signed, as the distributions' own kernels are. " +
-			"The installer alone runs without; scripts and the verification run with it, and it must be in force there"},
+		{value: "uefi-secure", meaning: "with Secure Boot and Microsoft's keys"},
 	}
 	onErrors = choices{
 		{value: "destroy", meaning: "nothing of a failed build stays but its logs"},
@@ -25,8 +24,10 @@ var (
 // settingDocs describes the settings that a profile holds, the resource overrides and the data source reports.
 // They have the same names and meanings in all three places.
 var settingDocs = map[string]string{
-	"arch":     "CPU architecture of the image. " + architectures.markdown(),
-	"firmware": "Firmware the image boots with. " + firmwares.markdown(),
+	"arch": "CPU architecture of the image. " + architectures.markdown(),
+	"firmware": "Firmware the image boots with. " + firmwares.markdown() + " With `uefi-secure` all that boots must be signed, as the " +
+		"distributions' own kernels are: the installer alone runs without, scripts and verification run under it, and the system must " +
+		"see it in force. A verified UEFI image boots from the removable path, with empty variables.",
 	"tpm": "Whether the guest has an emulated TPM 2.0 when scripts run and when the image is verified, which then requires one; default " +
 		"`false`. Each boot has a new, empty TPM, so nothing in the image can be bound to it. Deployments give their machines one. It " +
 		"takes the program `swtpm`.",

@@ -50,7 +50,7 @@ func TestWishOfSettings(t *testing.T) {
 			Firmware: types.StringValue("uefi"), Scripts: words("base", "./x.sh"), BootArgs: words(),
 			imageAnswers: imageAnswers{Hostname: types.StringValue("dev"), Packages: words("git")},
 			DiskSize:     sizeValue{basetypes.NewStringValue("8G")}, Memory: types.Int64Value(4096), Verify: types.BoolValue(false),
-			OnError: types.StringValue("keep"), StallTimeout: types.StringValue("5m"),
+			TPM: types.BoolValue(true), OnError: types.StringValue("keep"), StallTimeout: types.StringValue("5m"),
 		},
 	}
 	w := m.wish()
@@ -58,7 +58,7 @@ func TestWishOfSettings(t *testing.T) {
 		Name: "developer", Arch: host.ARM64,
 		Override: profile.Profile{
 			Firmware: ptr("uefi"), Scripts: []string{"base", "./x.sh"}, BootArgs: []string{}, Packages: []string{"git"}, Hostname: ptr("dev"),
-			DiskSize: ptr(int64(8 << 30)), Memory: ptr(int64(4096)), Verify: ptr(false), OnError: ptr("keep"),
+			TPM: ptr(true), DiskSize: ptr(int64(8 << 30)), Memory: ptr(int64(4096)), Verify: ptr(false), OnError: ptr("keep"),
 			StallTimeout: ptr(5 * time.Minute), PasswordVersion: ptr(int64(2)),
 		},
 	}
@@ -95,6 +95,7 @@ func TestUnknownValuesMakeTheirPartsUnknown(t *testing.T) {
 		}},
 		{name: "triggers", set: func(m *imageModel) { m.Triggers = types.MapUnknown(types.StringType) }, opaque: true},
 		{name: "password version", set: func(m *imageModel) { m.PasswordWOVersion = types.Int64Unknown() }, opaque: true},
+		{name: "tpm", set: func(m *imageModel) { m.TPM = types.BoolUnknown() }, opaque: true}, // a part only when it is true
 		{name: "one trigger", parts: "trigger:x", set: func(m *imageModel) {
 			m.Triggers = types.MapValueMust(types.StringType, map[string]attr.Value{"x": unknown, "y": types.StringValue("1")})
 		}},

@@ -7,17 +7,20 @@ import (
 	"strings"
 )
 
-// Places that show a Linux system its platform. The variable's first four bytes are its attributes, the fifth is 1 when
-// Secure Boot is in force. Sources: the kernel's Documentation/filesystems/efivarfs.rst; UEFI 2.10, 3.3.
+// Places that show a Linux system its platform.
 const (
 	efiDir     = "/sys/firmware/efi"
 	secureBoot = efiDir + "/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 	tpmDevice  = "/dev/tpm0"
 )
 
+// inForce is the variable when Secure Boot is: four bytes of attributes and one of value. It is read whole, because not
+// every kernel lets one seek in it. Sources: the kernel's Documentation/filesystems/efivarfs.rst; UEFI 2.10, 3.3.
+const inForce = "6 0 0 0 1"
+
 // platform is what the guest's system sees. Any user may ask.
 func (g *Guest) platform(ctx context.Context) (Platform, error) {
-	out, err := g.Output(ctx, "ls -d "+efiDir+" "+tpmDevice+" 2>/dev/null; od -An -t u1 -j 4 -N 1 "+secureBoot+" 2>/dev/null; :")
+	out, err := g.Output(ctx, "ls -d "+efiDir+" "+tpmDevice+" 2>/dev/null; od -An -t u1 "+secureBoot+" 2>/dev/null; :")
 	if err != nil {
 		return Platform{}, fmt.Errorf("cannot ask for the guest's firmware: %w", err)
 	}
@@ -25,7 +28,7 @@ func (g *Guest) platform(ctx context.Context) (Platform, error) {
 	p := Platform{Firmware: "bios", TPM: slices.Contains(seen, tpmDevice)}
 	switch {
 	case !slices.Contains(seen, efiDir):
-	case slices.Contains(seen, "1"):
+	case strings.HasSuffix(strings.Join(seen, " "), " "+inForce):
 		p.Firmware = "uefi-secure"
 	default:
 		p.Firmware = "uefi"

@@ -13,8 +13,8 @@ const (
 	efi        = "echo /sys/firmware/efi; exit 2"
 	efiTPM     = "echo /dev/tpm0; echo /sys/firmware/efi"
 	noVariable = "exit 1"
-	off        = "echo '   0'"
-	on         = "echo '   1'"
+	off        = "echo '   6   0   0   0   0'"
+	on         = "echo '   6   0   0   0   1'"
 )
 
 func TestVerificationOfThePlatform(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // checkAttempts is how often a request of Check is tried: a plan should not wait long for a target that is away.
@@ -49,11 +50,27 @@ func (t *target) checkRequest(r deploy.Request) []deploy.Problem {
 	c.want(amiName.MatchString(longest), "", "Not a name for an AMI",
 		"%q: with the image's key the name must have 3 to 128 characters, of letters, digits and ()[] ./-'@_. Choose "+
 			"another name for the deployment.", longest)
-	c.want(r.Image.Arch != host.ARM64 || t.s.BootMode == "" || t.s.BootMode == string(types.BootModeValuesUefi),
-		"boot_mode", "arm64 boots by UEFI", "boot_mode %q is not for arm64: remove it.", t.s.BootMode)
+	t.checkBoot(&c, r.Image)
 	c.want(r.Image.VirtualBytes <= maxVolume, "", "The disk is too large",
 		"It has %d bytes; a volume can have %d.", r.Image.VirtualBytes, int64(maxVolume))
 	return c.problems
+}
+
+// checkBoot checks that AWS can give the image what it boots with.
+func (t *target) checkBoot(c *checker, i deploy.Image) {
+	const uefi = string(types.BootModeValuesUefi)
+	mode := t.s.BootMode
+	if mode == "" && (i.Arch == host.ARM64 || i.Firmware == qemu.UEFI || i.Firmware == qemu.UEFISecure) {
+		mode = uefi
+	}
+	c.want(i.Arch != host.ARM64 || mode == uefi, "boot_mode", "arm64 boots by UEFI", "boot_mode %q is not for arm64: remove it.", mode)
+	c.want(!i.TPM || mode == uefi, "boot_mode", "A TPM needs boot mode uefi", "The image is for machines with a TPM, which only AMIs with "+
+		"boot_mode \"uefi\" get. Build it with firmware = \"uefi\", or without a TPM.")
+	if i.Firmware == qemu.UEFISecure {
+		c.problems = append(c.problems, deploy.Problem{Field: "boot_mode", Warning: true, Summary: "Secure Boot will be off on AWS", Detail: "Instances " +
+			"of an AMI that has no UEFI variables of its own start without keys. The image boots all the same; to have Secure Boot " +
+			"there, register its snapshot once more with --uefi-data (see Amazon's user guide, \"UEFI Secure Boot\")."})
+	}
 }
 
 // checkCredentials finds out if there are any, and if AWS takes them.

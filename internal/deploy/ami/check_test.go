@@ -13,6 +13,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // planned is a request for an image that is not built yet.
@@ -48,6 +49,13 @@ func TestCheckFinds(t *testing.T) {
 			change: map[string]any{"boot_mode": "legacy-bios"}, request: func(r *deploy.Request) { r.Image.Arch = host.ARM64 },
 			field: "boot_mode", text: "arm64",
 		},
+		"a TPM and BIOS": {request: func(r *deploy.Request) { r.Image.TPM, r.Image.Firmware = true, qemu.BIOS }, field: "boot_mode", text: "TPM"},
+		"a TPM and either": {
+			change:  map[string]any{"boot_mode": "uefi-preferred"},
+			request: func(r *deploy.Request) { r.Image.TPM, r.Image.Firmware = true, qemu.UEFI }, field: "boot_mode", text: "TPM",
+		},
+		"a TPM and UEFI":    {request: func(r *deploy.Request) { r.Image.TPM, r.Image.Firmware = true, qemu.UEFI }},
+		"Secure Boot":       {request: func(r *deploy.Request) { r.Image.Firmware = qemu.UEFISecure }, field: "boot_mode", text: "Secure Boot"},
 		"no registering":    {deny: "RegisterImage", text: "ec2:RegisterImage"},
 		"no deleting":       {deny: "DeleteSnapshot", text: "ec2:DeleteSnapshot"},
 		"no copying":        {deny: "CopyImage", change: map[string]any{"regions": []string{other}}, text: "ec2:CopyImage"},

@@ -19,6 +19,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/ami/awstest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 func TestDeploySendsOnlyData(t *testing.T) {
@@ -57,17 +58,20 @@ func TestRegisteredAs(t *testing.T) {
 		change map[string]any
 		arms   types.ArchitectureValues
 		mode   types.BootModeValues
+		image  deploy.Image // its firmware and TPM
 	}{
-		"bios":     {host.X86_64, nil, types.ArchitectureValuesX8664, types.BootModeValuesLegacyBios},
-		"arm64":    {host.ARM64, nil, types.ArchitectureValuesArm64, types.BootModeValuesUefi},
-		"as asked": {host.X86_64, map[string]any{"boot_mode": "uefi"}, types.ArchitectureValuesX8664, types.BootModeValuesUefi},
+		"bios":     {host.X86_64, nil, types.ArchitectureValuesX8664, types.BootModeValuesLegacyBios, deploy.Image{}},
+		"arm64":    {host.ARM64, nil, types.ArchitectureValuesArm64, types.BootModeValuesUefi, deploy.Image{}},
+		"as asked": {host.X86_64, map[string]any{"boot_mode": "uefi"}, types.ArchitectureValuesX8664, types.BootModeValuesUefi, deploy.Image{}},
+		"uefi":     {host.X86_64, nil, types.ArchitectureValuesX8664, types.BootModeValuesUefi, deploy.Image{Firmware: qemu.UEFI}},
+		"secure":   {host.X86_64, nil, types.ArchitectureValuesX8664, types.BootModeValuesUefi, deploy.Image{Firmware: qemu.UEFISecure, TPM: true}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := awstest.New(t, awstest.Options{})
 			r := sketch{size: block, data: map[int64][]byte{0: noise(1)}}.request(t, "web")
-			r.Image.Arch = test.arch
+			r.Image.Arch, r.Image.Firmware, r.Image.TPM = test.arch, test.image.Firmware, test.image.TPM
 			made := mustDeploy(t, open(t, settings(t, server, test.change), ami.Options{}), r)
 			out, err := ec2.NewFromConfig(server.Config(home)).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{made.ID}})
 			if err != nil {
@@ -75,7 +79,7 @@ func TestRegisteredAs(t *testing.T) {
 			}
 			i := out.Images[0]
 			if i.Architecture != test.arms || i.BootMode != test.mode || !aws.ToBool(i.EnaSupport) ||
-				i.ImdsSupport != types.ImdsSupportValuesV20 || i.VirtualizationType != types.VirtualizationTypeHvm || i.TpmSupport != "" {
+				i.ImdsSupport != types.ImdsSupportValuesV20 || i.VirtualizationType != types.VirtualizationTypeHvm || (i.TpmSupport == types.TpmSupportValuesV20) != test.image.TPM {
 				t.Errorf("registered as %+v", i)
 			}
 			root := i.BlockDeviceMappings[0]

@@ -14,6 +14,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/disk"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // rootDevice is the name that Debian's own AMIs use. On today's instances, where all disks are NVMe, it is just a name.
@@ -37,13 +38,17 @@ func name(r deploy.Request, n int) string {
 	return fmt.Sprintf("%s-%d", base, n)
 }
 
-// bootMode is the settings', or what fits the disk.
+// bootMode is the settings', or what fits the image: one built to boot by UEFI does so alone; of a disk that merely has
+// what UEFI looks for, BIOS may be able to boot it, too.
 func (g *generation) bootMode(d *disk.Disk) (types.BootModeValues, error) {
 	if g.s.BootMode != "" {
 		return types.BootModeValues(g.s.BootMode), nil
 	}
 	if g.r.Image.Arch == host.ARM64 {
 		return types.BootModeValuesUefi, nil // there is no other
+	}
+	if f := g.r.Image.Firmware; f == qemu.UEFI || f == qemu.UEFISecure {
+		return types.BootModeValuesUefi, nil
 	}
 	esp, err := d.HasESP()
 	if err != nil {
@@ -65,6 +70,9 @@ func (g *generation) register(ctx context.Context, snapshot string, mode types.B
 		BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: aws.String(rootDevice), Ebs: &types.EbsBlockDevice{
 			SnapshotId: aws.String(snapshot), VolumeType: types.VolumeTypeGp3, DeleteOnTermination: aws.Bool(true),
 		}}},
+	}
+	if g.r.Image.TPM {
+		in.TpmSupport = types.TpmSupportValuesV20
 	}
 	id, err := g.registerNamed(ctx, in)
 	if err != nil {

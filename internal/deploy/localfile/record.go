@@ -32,6 +32,7 @@ type Record struct {
 	Format string    `json:"format,omitempty"` // files
 	Arch   host.Arch `json:"arch,omitempty"`   // UTM, as is the firmware
 	UEFI   bool      `json:"uefi,omitempty"`
+	TPM    bool      `json:"tpm,omitempty"`
 }
 
 // NewRecord is the record of a new generation. What the disk is comes from Make.

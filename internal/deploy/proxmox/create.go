@@ -133,7 +133,7 @@ func (g *generation) createAs(ctx context.Context, id int64, source string) erro
 		return err
 	}
 	g.r.Report("create "+resultID(g.at.node, id), 0, 0)
-	upid, err := g.change(ctx, http.MethodPost, "/nodes/"+g.at.node+"/qemu", g.machine(g.at, g.marker, source, g.uefi),
+	upid, err := g.change(ctx, http.MethodPost, "/nodes/"+g.at.node+"/qemu", g.machine(g.at, g.marker, source, g.wants),
 		g.became(g.at.node, id, "qmcreate", g.isOurs))
 	g.begun = err == nil || errors.Is(err, errUnknown)
 	if taken(err) {
@@ -166,9 +166,9 @@ func (g *generation) isOurs(config object) bool {
 	return config != nil && uuidOf(config) == g.marker.UUID
 }
 
-// noteVolumes notes what the id has on the storage, so that an EFI disk that a failed creation leaves is told from it.
+// noteVolumes notes what the id has on the storage, so that an EFI disk, or a TPM's, that a failed creation leaves is told from it.
 func (g *generation) noteVolumes(ctx context.Context) (err error) {
-	if g.uefi {
+	if g.wants.UEFI || g.wants.TPM {
 		g.before, err = g.volumesOf(ctx)
 	}
 	return err
@@ -213,9 +213,9 @@ func (g *generation) undo(ctx context.Context) (*deploy.Result, error) {
 	return nil, nil //nolint:nilnil // all is gone
 }
 
-// removeLeaked removes an EFI disk that the server forgot. The VM is gone, and its id has nothing else that is new.
+// removeLeaked removes an EFI disk or a TPM's that the server forgot. The VM is gone, and its id has nothing else that is new.
 func (g *generation) removeLeaked(ctx context.Context) error {
-	if !g.uefi {
+	if !g.wants.UEFI && !g.wants.TPM {
 		return nil
 	}
 	now, err := g.volumesOf(ctx)

@@ -17,7 +17,7 @@ type generation struct {
 	at     *site
 	r      deploy.Request
 	marker marker
-	uefi   bool
+	wants  deploy.Platform
 	begun  bool     // its VM may exist
 	before []string // volumes that its id had already
 }
@@ -28,7 +28,7 @@ func (t *target) Deploy(ctx context.Context, r deploy.Request) (*deploy.Result, 
 	if err := checkArch(r.Image.Arch); err != nil {
 		return nil, err
 	}
-	uefi, err := wantsUEFI(r.Image)
+	wants, err := platformOf(r.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (t *target) Deploy(ctx context.Context, r deploy.Request) (*deploy.Result, 
 		return nil, err
 	}
 	t.removeUnfinished(ctx, r, vms)
-	g := &generation{target: t, at: at, r: r, uefi: uefi, marker: marker{
+	g := &generation{target: t, at: at, r: r, wants: wants, marker: marker{
 		Name: r.Name, Key: r.Image.Key, Profile: r.Image.Profile, UUID: newUUID(),
 		DeployedAt: time.Now().UTC().Truncate(time.Second), Unfinished: true,
 	}}

@@ -136,10 +136,45 @@ func TestFailedTask(t *testing.T) {
 					return ""
 				})
 				r := request(t, "dev", "failed")
-				r.Image.Firmware = qemu.UEFI
+				r.Image.Firmware, r.Image.TPM = qemu.UEFI, true
 				left, err := w.Target(t, nil).Deploy(t.Context(), r)
 				if left != nil || err == nil || !strings.Contains(err.Error(), "no luck today") || !strings.Contains(err.Error(), kind) {
 					t.Errorf("left %+v: %v", left, err)
+				}
+				empty(t, w)
+			})
+		}
+	}
+}
+
+// A template gives its machines what the image was built for.
+func TestPlatform(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		firmware string
+		tpm      bool
+		want     map[string]string // what the option holds; "" for none
+	}{
+		"bios":         {qemu.BIOS, false, map[string]string{"bios": "", "efidisk0": "", "tpmstate0": ""}},
+		"bios and TPM": {qemu.BIOS, true, map[string]string{"bios": "", "efidisk0": "", "tpmstate0": "version=v2.0"}},
+		"uefi":         {qemu.UEFI, false, map[string]string{"bios": "ovmf", "efidisk0": "pre-enrolled-keys=0", "tpmstate0": ""}},
+		"uefi-secure":  {qemu.UEFISecure, true, map[string]string{"bios": "ovmf", "efidisk0": "pre-enrolled-keys=1", "tpmstate0": "version=v2.0"}},
+	} {
+		for _, version := range allVersions {
+			t.Run(name+" "+version, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, pvetest.Options{Version: version}, nil)
+				r := request(t, "dev", "platform")
+				r.Image.Firmware, r.Image.TPM = c.firmware, c.tpm
+				made := mustDeploy(t, w, w.Target(t, nil), r)
+				config := w.Config(t, int(made.VMID))
+				for option, want := range c.want {
+					if got := config[option]; (got == "") != (want == "") || !strings.Contains(got, want) {
+						t.Errorf("%s is %q, want %q", option, got, want)
+					}
+				}
+				if err := w.Target(t, nil).Delete(t.Context(), *made); err != nil {
+					t.Error(err)
 				}
 				empty(t, w)
 			})

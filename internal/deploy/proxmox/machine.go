@@ -10,7 +10,6 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/disk"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // fileStorages are the types of storages that keep disks as files, so that these can be qcow2.
@@ -51,24 +50,21 @@ func checkArch(arch host.Arch) error {
 	return nil
 }
 
-// wantsUEFI tells what an image boots with. Where nobody knows, an EFI system partition does.
-func wantsUEFI(image deploy.Image) (bool, error) {
-	d, err := disk.Open(image.Host, image.Path) // also before it travels: it has to stand alone
+// platformOf tells what an image wants of its machine, and that it can travel: it has to stand alone.
+func platformOf(image deploy.Image) (deploy.Platform, error) {
+	d, err := disk.Open(image.Host, image.Path)
 	if err != nil {
-		return false, err
+		return deploy.Platform{}, err
 	}
 	defer d.Close()
-	if image.Firmware != "" {
-		return image.Firmware == qemu.UEFI, nil
-	}
-	return d.HasESP()
+	return image.Platform()
 }
 
 // machine are the options of the VM that becomes the template, all of them, so that it takes one request.
 //
 // It has a serial console beside the usual display, which works for any image: xterm.js and `qm terminal` use the one,
 // noVNC the other. With vga=serial0 an image that says nothing on its serial port would have none.
-func (t *target) machine(at *site, m marker, importFrom string, uefi bool) params {
+func (t *target) machine(at *site, m marker, importFrom string, platform deploy.Platform) params {
 	s := t.s
 	scsi0 := s.Storage + ":0,import-from=" + importFrom
 	if at.isOf(s.Storage, fileStorages) {
@@ -92,9 +88,15 @@ func (t *target) machine(at *site, m marker, importFrom string, uefi bool) param
 		"agent":       "enabled=1",
 		"net0":        "virtio,bridge=" + s.Bridge,
 	}
-	if uefi {
+	if platform.UEFI {
 		p["bios"], p["machine"] = "ovmf", "q35"
 		p["efidisk0"] = s.Storage + ":1,efitype=4m,pre-enrolled-keys=0" // without keys: the image need not be signed
+	}
+	if platform.Secure {
+		p["efidisk0"] = s.Storage + ":1,efitype=4m,pre-enrolled-keys=1" // those of Microsoft and distributions: Secure Boot is on
+	}
+	if platform.TPM {
+		p["tpmstate0"] = s.Storage + ":1,version=v2.0" // empty until a clone's first start
 	}
 	if at.way.wrapped {
 		p["import-working-storage"] = at.unpacks(&s)

@@ -57,7 +57,7 @@ type system struct {
 
 type tweaks struct {
 	DebugLog            bool     `plist:"DebugLog"`
-	UEFIBoot            bool     `plist:"UEFIBoot"` // UTM makes the variables at the first start
+	UEFIBoot            bool     `plist:"UEFIBoot"` // UTM makes the variables at the first start, for a machine with a TPM with Microsoft's keys
 	RNGDevice           bool     `plist:"RNGDevice"`
 	BalloonDevice       bool     `plist:"BalloonDevice"`
 	TPMDevice           bool     `plist:"TPMDevice"`
@@ -140,7 +140,7 @@ func configure(r *localfile.Record, name string, s Settings) config {
 			Architecture: m.architecture, Target: m.target, CPU: "default", CPUFlagsAdd: []string{}, CPUFlagsRemove: []string{},
 			CPUCount: s.Cores, MemorySize: s.Memory,
 		},
-		QEMU:    tweaks{UEFIBoot: r.UEFI, RNGDevice: true, Hypervisor: true, AdditionalArguments: []string{}},
+		QEMU:    tweaks{UEFIBoot: r.UEFI, TPMDevice: r.TPM, RNGDevice: true, Hypervisor: true, AdditionalArguments: []string{}},
 		Input:   input{UsbBusSupport: "3.0", MaximumUsbShare: 3},
 		Sharing: sharing{DirectoryShareMode: "None"},
 		Display: []display{{Hardware: m.display, DynamicResolution: true, UpscalingFilter: "Nearest", DownscalingFilter: "Linear"}},
@@ -204,6 +204,7 @@ func (c config) drift(data []byte) []string {
 	want("cores", have.System.CPUCount, c.System.CPUCount)
 	want("memory", have.System.MemorySize, c.System.MemorySize)
 	want("UEFI boot", have.QEMU.UEFIBoot, c.QEMU.UEFIBoot)
+	want("the TPM", have.QEMU.TPMDevice, c.QEMU.TPMDevice)
 	mode := "missing"
 	if len(have.Network) > 0 {
 		mode = strings.ToLower(have.Network[0].Mode)

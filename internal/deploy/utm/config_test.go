@@ -34,6 +34,12 @@ func record(arch host.Arch, uefi bool) *localfile.Record {
 
 var configs = map[string]*localfile.Record{
 	"arm64": record(host.ARM64, true), "x86_64-bios": record(host.X86_64, false), "x86_64-uefi": record(host.X86_64, true),
+	"x86_64-tpm": withTPM(record(host.X86_64, true)),
+}
+
+func withTPM(r *localfile.Record) *localfile.Record {
+	r.TPM = true
+	return r
 }
 
 func encoded(t *testing.T, r *localfile.Record, name string) []byte {
@@ -267,6 +273,7 @@ func TestDrift(t *testing.T) {
 		"network":   {func(c *config) { c.Network[0].Mode = "Bridged" }, []string{"network is bridged, not shared"}},
 		"no card":   {func(c *config) { c.Network = nil }, []string{"network is missing, not shared"}},
 		"firmware":  {func(c *config) { c.QEMU.UEFIBoot = false }, []string{"UEFI boot is false, not true"}},
+		"TPM":       {func(c *config) { c.QEMU.TPMDevice = true }, []string{"the TPM is true, not false"}},
 		"no drives": {func(c *config) { c.Drive = nil }, []string{"disk.qcow2 is not among the drives"}},
 	} {
 		changed := configure(r, "web", settings())

@@ -8,9 +8,7 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/localfile"
-	"github.com/pim-tools/terraform-provider-pim/internal/disk"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // Options are what a target has beside its settings.
@@ -129,10 +127,11 @@ func (t *target) deploy(ctx context.Context, r deploy.Request, bundle string) (*
 	}
 	record := localfile.NewRecord(r)
 	record.Arch = r.Image.Arch
-	var err error
-	if record.UEFI, err = wantsUEFI(r.Image); err != nil {
+	wants, err := r.Image.Platform()
+	if err != nil {
 		return nil, err
 	}
+	record.UEFI, record.TPM = wants.UEFI, wants.TPM || wants.Secure // see tweaks
 	draft, err := t.build(bundle, record, func(disk string) error {
 		return localfile.Make(ctx, t.host, r, record, disk, format, t.pace.Idle)
 	})
@@ -143,20 +142,6 @@ func (t *target) deploy(ctx context.Context, r deploy.Request, bundle string) (*
 		return nil, errors.Join(err, localfile.RemoveAll(t.host, draft))
 	}
 	return record, nil
-}
-
-// wantsUEFI tells what firmware boots an image: arm64 has no other than UEFI; else it is as the image was built, or,
-// when nobody knows, by its EFI system partition.
-func wantsUEFI(i deploy.Image) (bool, error) {
-	if i.Arch == host.ARM64 || i.Firmware != "" {
-		return i.Arch == host.ARM64 || i.Firmware == qemu.UEFI, nil
-	}
-	d, err := disk.Open(i.Host, i.Path)
-	if err != nil {
-		return false, err
-	}
-	defer d.Close()
-	return d.HasESP()
 }
 
 func (t *target) Read(_ context.Context, have deploy.Result) (*deploy.Result, []string, error) {

@@ -70,7 +70,7 @@ func names(t *testing.T, w *world) []string {
 type config struct {
 	Information struct{ Name, UUID string }
 	System      struct{ CPUCount, MemorySize int }
-	QEMU        struct{ UEFIBoot bool }
+	QEMU        struct{ UEFIBoot, TPMDevice bool }
 	Network     []struct{ Mode, MacAddress string }
 }
 
@@ -100,21 +100,25 @@ func TestFirmware(t *testing.T) {
 		arch      host.Arch
 		firmware  string
 		partition byte
-		uefi      bool
+		asked     bool // for a TPM
+		uefi, tpm bool
 	}{
-		"arm64":                     {host.ARM64, "", 0, true},
-		"arm64 as bios":             {host.ARM64, qemu.BIOS, 0, true},
-		"x86_64 bios":               {host.X86_64, qemu.BIOS, 0xef, false},
-		"x86_64 uefi":               {host.X86_64, qemu.UEFI, 0, true},
-		"x86_64 with a partition":   {host.X86_64, "", 0xef, true},
-		"x86_64 with another":       {host.X86_64, "", 0x83, false},
-		"x86_64 without partitions": {host.X86_64, "", 0, false},
+		"arm64":                     {host.ARM64, "", 0, false, true, false},
+		"arm64 as bios":             {host.ARM64, qemu.BIOS, 0, false, true, false},
+		"arm64 secure":              {host.ARM64, qemu.UEFISecure, 0, false, true, true},
+		"x86_64 bios":               {host.X86_64, qemu.BIOS, 0xef, false, false, false},
+		"x86_64 uefi":               {host.X86_64, qemu.UEFI, 0, false, true, false},
+		"x86_64 uefi and TPM":       {host.X86_64, qemu.UEFI, 0, true, true, true},
+		"x86_64 secure":             {host.X86_64, qemu.UEFISecure, 0, false, true, true}, // UTM puts the keys in for a machine with a TPM
+		"x86_64 with a partition":   {host.X86_64, "", 0xef, false, true, false},
+		"x86_64 with another":       {host.X86_64, "", 0x83, true, false, true},
+		"x86_64 without partitions": {host.X86_64, "", 0, false, false, false},
 	} {
 		r := request(t, "a", c.partition)
-		r.Image.Arch, r.Image.Firmware = c.arch, c.firmware
+		r.Image.Arch, r.Image.Firmware, r.Image.TPM = c.arch, c.firmware, c.asked
 		have := deployed(t, newWorld(t).Target(t, nil), r)
-		if got := readConfig(t, have.Path).QEMU.UEFIBoot; got != c.uefi {
-			t.Errorf("%s: UEFI %v", name, got)
+		if got := readConfig(t, have.Path).QEMU; got.UEFIBoot != c.uefi || got.TPMDevice != c.tpm {
+			t.Errorf("%s: got %+v", name, got)
 		}
 	}
 }

@@ -215,6 +215,13 @@ func (m *Machine) ChangeHostKey() ssh.PublicKey {
 	return key
 }
 
+// Trust makes a key the known one, as somebody does who was told of it.
+func (m *Machine) Trust(key ssh.PublicKey) {
+	m.t.Helper()
+	m.HostKey = key
+	m.Login = m.at(m.t, m.Host, m.Port)
+}
+
 // Leave makes the file system of the work folder so small, or so large, that it has room for as many bytes more.
 func (m *Machine) Leave(bytes int64) {
 	m.t.Helper()
@@ -229,7 +236,7 @@ func (m *Machine) Here(path string) string {
 // Listen listens on the machine's loopback, as a process there would.
 func (m *Machine) Listen(network, address string) (ln net.Listener, err error) {
 	err = inNetworkOf(m.pid, func() error {
-		ln, err = net.Listen(network, address) //nolint:noctx // nothing is looked up
+		ln, err = net.Listen(network, address)
 		return err
 	})
 	return ln, err
