@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	suite   = "trixie"
+	suite   = "trixie" // also part of the installer package's name, as 13
 	kitFile = "kit.json"
 
 	// recipe is part of a kit's fingerprint: raise it when the same inputs must give another kit.
@@ -85,7 +85,8 @@ func (k *Kit) BootArgs() []string {
 // them. progress gets one line per stage and may be nil. Processes that prepare in the same dir wait for each other. A
 // kit appears under its final name only when it is complete.
 //
-// The mirror is the machine's own (see FindMirrors); UdebsEnv helps out with udebs it lacks. It needs apt-get, dpkg-deb, cpio and xorriso.
+// The mirror is the machine's own (see FindMirrors); UdebsEnv helps out with udebs it lacks. It needs apt-get, dpkg-deb,
+// cpio and xorriso.
 func Prepare(ctx context.Context, dir string, arch host.Arch, progress func(string)) (*Kit, error) {
 	if progress == nil {
 		progress = func(string) {}
@@ -158,7 +159,7 @@ type inputs struct {
 	signedSHA256     string // of the udeb index, from the signed release file
 	index            []byte // the udeb index as the mirror serves it, packed
 	own              ownUdebs
-	ownDigest        string
+	ownDigest        string // of own, "" for none
 }
 
 // signed says whether the served index is the one the release file names.
@@ -187,7 +188,7 @@ func readInputs(ctx context.Context, apt *aptArchive, client *http.Client) (inpu
 	if err != nil {
 		return inputs{}, err
 	}
-	own := ownUdebs(os.Getenv(UdebsEnv))
+	own := findOwn(os.Getenv(UdebsEnv), apt.arch)
 	ownDigest, err := own.digest()
 	if err != nil {
 		return inputs{}, err

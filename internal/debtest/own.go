@@ -11,7 +11,8 @@ import (
 )
 
 // UdebsEnv names the environment variable with a folder of udebs that stand in for those the mirror lacks and no
-// ordinary package can be repacked for. They are looked for by name, NAME.udeb, and used for tests only.
+// ordinary package can be repacked for. They are looked for by Debian's name of the architecture and theirs, as in
+// arm64/partman-base.udeb.
 const UdebsEnv = "PIM_DEBTEST_UDEBS"
 
 // essential are udebs no installation can do without, and that have no ordinary package of the same content.
@@ -22,6 +23,15 @@ var essential = []string{
 
 // ownUdebs is a folder of udebs, "" for none.
 type ownUdebs string
+
+// findOwn is the folder of an architecture below dir; both may be missing.
+func findOwn(dir string, arch debArch) ownUdebs {
+	below := filepath.Join(dir, string(arch))
+	if _, err := os.Stat(below); dir == "" || err != nil {
+		return ""
+	}
+	return ownUdebs(below)
+}
 
 // digest stands for the folder's content; it is "" without a folder.
 func (o ownUdebs) digest() (string, error) {

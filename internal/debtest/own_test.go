@@ -50,6 +50,9 @@ func TestOwnUdebsStandInForMissingOnes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if findOwn("", "arm64") != "" || findOwn(dir, "arm64") != "" || findOwn(filepath.Dir(dir), debArch(filepath.Base(dir))) != ownUdebs(dir) {
+		t.Error("the folder of an architecture is not found, or one that is not there")
+	}
 	if b.inputs.own.has("partman-auto") || ownUdebs("").has("partman-base") {
 		t.Error("a udeb was found that is not there")
 	}
