@@ -50,19 +50,32 @@ type clone struct {
 // pc is a machine with BIOS.
 var pc = []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max"}
 
+// boot boots the clone and returns what it said about itself.
 func (c clone) boot(t *testing.T) map[string][]string {
 	t.Helper()
-	return c.bootOn(t, pc)
+	return c.start(t, pc, cloneUserData)
 }
 
-// bootOn boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said about
-// itself. machine is QEMU and its arguments for the board. The image is not written to.
+// bootOn is boot on another machine: QEMU and its arguments for the board.
 func (c clone) bootOn(t *testing.T, machine []string) map[string][]string {
+	t.Helper()
+	return c.start(t, machine, cloneUserData)
+}
+
+// bootWith boots the clone and returns what it said between the markers.
+func (c clone) bootWith(t *testing.T, userData string) map[string][]string {
+	t.Helper()
+	return c.start(t, pc, userData)
+}
+
+// start boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said between the
+// markers. The image is not written to.
+func (c clone) start(t *testing.T, machine []string, userData string) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
 	seed, err := media.Seed(map[string][]byte{
 		"meta-data": []byte("instance-id: clone-1\nlocal-hostname: clone-1\n"),
-		"user-data": []byte(cloneUserData),
+		"user-data": []byte(userData),
 	})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))

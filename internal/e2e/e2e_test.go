@@ -28,6 +28,7 @@ func TestImage(t *testing.T) {
 		{"Build", buildImage},
 		{"SecondApplyDoesNothing", secondApply},
 		{"Clone", cloneOfImage},
+		{"Autoinstall", autoinstall},
 		{"Deploy", deployImage},
 		{"RemoteBuild", remoteBuild},
 		{"RemoteInstallation", remoteInstallation},

@@ -64,6 +64,7 @@ type Resolved struct {
 
 	ISO             ISO // zero only when Request.NoISO allows it and there is none
 	Installer       string
+	InstallerSaid   bool // whether it comes from the profile or the request, not from the ISO
 	Firmware        string
 	TPM             bool
 	Templates       map[string]string // every preseed template by name

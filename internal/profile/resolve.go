@@ -38,7 +38,7 @@ func (c *Config) Resolve(r Request) (*Resolved, error) {
 	installer := chooseInstaller(said, iso)
 	l = c.merge(installer, said)
 	res := l.plain()
-	res.Name, res.Arch, res.ISO, res.Installer = r.Name, arch, iso, installer
+	res.Name, res.Arch, res.ISO, res.Installer, res.InstallerSaid = r.Name, arch, iso, installer, said.Installer != nil
 	if res.Firmware, e = chooseFirmware(l, arch); e != nil {
 		errs = append(errs, e)
 	}

@@ -35,6 +35,7 @@ type imageModel struct {
 type imageSettings struct {
 	Firmware types.String `tfsdk:"firmware"`
 	TPM      types.Bool   `tfsdk:"tpm"`
+	installerSettings
 	Preseed  types.String `tfsdk:"preseed"`
 	Install  types.String `tfsdk:"install"`
 	BootArgs types.List   `tfsdk:"boot_args"`
@@ -51,6 +52,13 @@ type imageSettings struct {
 	SSHTimeout     types.String `tfsdk:"ssh_timeout"`
 	ScriptTimeout  types.String `tfsdk:"script_timeout"`
 	StallTimeout   types.String `tfsdk:"stall_timeout"`
+}
+
+// installerSettings say which installer it is, and how it is answered.
+type installerSettings struct {
+	Installer   types.String `tfsdk:"installer"`
+	Autoinstall types.String `tfsdk:"autoinstall"`
+	Answers     types.String `tfsdk:"answers"`
 }
 
 // imageAnswers are the answers to the installer's questions.

@@ -102,7 +102,8 @@ func (m *imageModel) attributes() attributes {
 		"partitioning_recipe": !m.PartitioningRecipe.IsNull(), "tasksel": !m.Tasksel.IsNull(),
 		"grub_device": !m.GrubDevice.IsNull(), "authorized_keys_url": !m.AuthorizedKeysURL.IsNull(),
 		"disk_size": !m.DiskSize.IsNull(), "memory": !m.Memory.IsNull(), "cpus": !m.CPUs.IsNull(),
-		"on_error": !m.OnError.IsNull(), "tpm": !m.TPM.IsNull(),
+		"on_error": !m.OnError.IsNull(), "tpm": !m.TPM.IsNull(), "installer": !m.Installer.IsNull(),
+		"autoinstall": !m.Autoinstall.IsNull(), "answers": !m.Answers.IsNull(),
 	}
 	return attributes{profile: path.Root("profile"), own: func(name string) bool { return given[name] }}
 }

@@ -22,7 +22,7 @@ func (m *imageModel) wish() wish {
 	w.triggers = triggers(m.Triggers, u)
 
 	// These decide which parts there are, or all of them at once.
-	for _, v := range []value{m.Profile, m.Arch, m.Scripts, m.Triggers, m.PasswordWOVersion, m.TPM} {
+	for _, v := range []value{m.Profile, m.Arch, m.Installer, m.Scripts, m.Triggers, m.PasswordWOVersion, m.TPM} {
 		u.opaque = u.opaque || v.IsUnknown()
 	}
 	for _, e := range m.Scripts.Elements() {
@@ -37,6 +37,11 @@ func (s *imageSettings) override(u *unknowns) profile.Profile {
 		Firmware: u.text(s.Firmware, partFirmware, partPreseed),
 		TPM:      u.boolean(s.TPM),
 		Preseed:  u.text(s.Preseed, partPreseed),
+
+		Installer:   u.text(s.Installer),
+		Autoinstall: u.text(s.Autoinstall, partPreseed),
+		Answers:     u.text(s.Answers),
+
 		Install:  u.text(s.Install, partInstall),
 		BootArgs: u.list(s.BootArgs, partBootArgs),
 		Scripts:  u.list(s.Scripts),
@@ -96,6 +101,7 @@ func inlineISO(v types.Object, o *profile.Profile, u *unknowns) *profile.ISO {
 	m, ok := isoOf(v)
 	if !ok || m.undecided() {
 		u.mark(partISO)
+		u.isoMay = !ok || m.Path.IsUnknown() || m.Name.IsUnknown()
 		iso := placeholderISO
 		return &iso
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
@@ -59,7 +58,13 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 		},
 		"rendered_preseed": schema.StringAttribute{
 			Computed: true, Sensitive: true,
-			MarkdownDescription: "The installer's answers as they go into the key: without the password and what differs from build to build.",
+			MarkdownDescription: "The answers to Debian's installer as they go into the key: without the password and what differs from build " +
+				"to build. Null for another installer.",
+		},
+		"rendered_autoinstall": schema.StringAttribute{
+			Computed: true, Sensitive: true,
+			MarkdownDescription: "The answers to Ubuntu's installer as they go into the key: the cloud-config with what `autoinstall` merges " +
+				"over it, without secrets and what differs from build to build. Null for another installer.",
 		},
 		"password_version": schema.Int64Attribute{
 			Computed: true, MarkdownDescription: "Version of the profile's password, `0` when it is not counted. The password itself is never shown.",
@@ -94,7 +99,7 @@ func computedSettings() map[string]schema.Attribute {
 		"verify":    schema.BoolAttribute{Computed: true, MarkdownDescription: settingDocs["verify"]},
 	}
 	for _, name := range []string{
-		"firmware", "preseed", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
+		"firmware", "installer", "autoinstall", "answers", "preseed", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
 		"mirror_path", "partitioning_method", "partitioning_recipe", "tasksel", "grub_device", "authorized_keys_url", "on_error",
 		"install_timeout", "ssh_timeout", "script_timeout", "stall_timeout",
 	} {
@@ -133,12 +138,6 @@ func (d *profileDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		resp.Diagnostics.Append(resolveDiagnostics(err, at)...)
 		return
 	}
-	p := got.spec.Preseed
-	rendered, err := preseed.Render(p.Templates, p.Name, p.Values.WithoutSecrets())
-	if err != nil {
-		resp.Diagnostics.Append(resolveDiagnostics(&preseedError{err}, at)...)
-		return
-	}
-	m.fill(got, string(rendered))
+	m.fill(got)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }

@@ -18,8 +18,11 @@ type profileModel struct {
 	Install       *scriptModel  `tfsdk:"install"`
 	imageAnswers
 
-	Firmware        types.String `tfsdk:"firmware"`
-	TPM             types.Bool   `tfsdk:"tpm"`
+	Firmware types.String `tfsdk:"firmware"`
+	TPM      types.Bool   `tfsdk:"tpm"`
+	installerSettings
+	RenderedAutoinstall types.String `tfsdk:"rendered_autoinstall"`
+
 	Preseed         types.String `tfsdk:"preseed"`
 	RenderedPreseed types.String `tfsdk:"rendered_preseed"`
 	BootArgs        types.List   `tfsdk:"boot_args"`
@@ -55,8 +58,8 @@ type scriptModel struct {
 	SHA256 types.String `tfsdk:"sha256"`
 }
 
-// fill describes what a profile resolves to. rendered is the preseed without the values of one build.
-func (m *profileModel) fill(got *resolution, rendered string) {
+// fill describes what a profile resolves to.
+func (m *profileModel) fill(got *resolution) {
 	p, s := got.profile, got.spec
 	m.Arch = types.StringValue(string(p.Arch))
 	m.Architectures = stringList(p.Architectures)
@@ -76,8 +79,13 @@ func (m *profileModel) fill(got *resolution, rendered string) {
 
 	m.Firmware = types.StringValue(p.Firmware)
 	m.TPM = types.BoolValue(p.TPM)
-	m.Preseed = types.StringValue(p.PreseedTemplate)
-	m.RenderedPreseed = types.StringValue(rendered)
+	m.installerSettings = installerSettings{types.StringValue(p.Installer), orNull(p.Autoinstall.Name), types.StringValue(p.Answers)}
+	m.Preseed = orNull(p.PreseedTemplate)
+	if p.Installer == profile.Ubuntu {
+		m.RenderedAutoinstall = types.StringValue(got.answers)
+	} else {
+		m.RenderedPreseed = types.StringValue(got.answers)
+	}
 	m.BootArgs = stringList(p.BootArgs)
 	m.PasswordVersion = types.Int64Value(p.PasswordVersion)
 	m.HTTPProxy = orNull(p.HTTPProxy)

@@ -17,6 +17,7 @@ const guestDisk = "/dev/vda"
 // resolution is a wish with the configuration directories read and every reference followed.
 type resolution struct {
 	spec    build.Spec
+	answers string // the installer's, as they go into the key
 	config  *profile.Config
 	profile *profile.Resolved
 	digests digests
@@ -28,8 +29,11 @@ type isoError struct{ err error }
 func (e *isoError) Error() string { return fmt.Sprintf("cannot tell the digest of the ISO: %v", e.err) }
 func (e *isoError) Unwrap() error { return e.err }
 
-// preseedError is a preseed that does not render.
-type preseedError struct{ err error }
+// preseedError are answers that do not render.
+type preseedError struct {
+	setting string // the one that names their template or document
+	err     error
+}
 
 func (e *preseedError) Error() string { return e.err.Error() }
 func (e *preseedError) Unwrap() error { return e.err }
@@ -62,15 +66,21 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 			return nil, &isoError{err}
 		}
 	}
+	part, answers, err := spec.Answers()
+	if err != nil {
+		return nil, &preseedError{part, err}
+	}
 	inputs, err := spec.Inputs()
 	if err != nil {
-		return nil, &preseedError{err}
+		return nil, &preseedError{part, err}
 	}
+	w.unknown.answersAre(part)
+	w.unknown.opaque = w.unknown.opaque || w.unknown.isoMay && !resolved.InstallerSaid
 	d := w.unknown.merge(inputs.Map())
 	if withoutISO {
 		delete(d.parts, partISO)
 	}
-	return &resolution{spec: spec, config: config, profile: resolved, digests: d}, nil
+	return &resolution{spec: spec, answers: string(answers), config: config, profile: resolved, digests: d}, nil
 }
 
 // specOf maps a resolved profile to the spec of its build. It is pure. The password stays behind: it is hashed when
@@ -97,6 +107,9 @@ func specOf(w wish, p *profile.Resolved, httpProxy string) build.Spec {
 		Timeouts: build.Timeouts{
 			Build: w.timeout, Install: p.InstallTimeout, SSH: p.SSHTimeout, Script: p.ScriptTimeout, Stall: p.StallTimeout,
 		},
+	}
+	if p.Installer == profile.Ubuntu {
+		s.Autoinstall = &build.Autoinstall{Over: []byte(p.Autoinstall.Body), Seed: p.Answers == "seed"}
 	}
 	for _, sc := range p.Scripts {
 		s.Scripts = append(s.Scripts, build.Script{Name: sc.Name, Body: sc.Body})
