@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,7 +112,10 @@ func remoteInstallation(t *testing.T, w *workspace) {
 func remoteTroubles(t *testing.T, w *workspace) {
 	const room = 6 << 30 // of memory, if it were all written to
 	m := hosttest.StartMachine(t, hosttest.MachineOptions{Size: room})
-	must(t, os.CopyFS(m.Here(hosttest.WorkDir+"/layers"), os.DirFS(filepath.Join(w.data, "layers"))))
+	layers := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(w.data, "layers"), m.Here(hosttest.WorkDir)) // -a: a layer of another time is none
+	if out, err := layers.CombinedOutput(); err != nil {
+		t.Fatalf("cannot copy the install layer: %v: %s", err, out)
+	}
 	m.Leave(room)
 	laptop := w.on(t, m)
 	r := laptop.workspace(t).with(append(small, "fetch=true")...)
