@@ -2,12 +2,13 @@
 # Installs the system packages this repository's targets need, only those that are missing, and checks Go.
 #
 #   scripts/setup.sh demo     what a build of an image needs
-#   scripts/setup.sh test     that, and what the linters and tests need
+#   scripts/setup.sh matrix   that, and QEMU and firmware for both architectures
+#   scripts/setup.sh test     what a build needs, and what the linters and tests need
 #
 # Says nothing and touches nothing when all is there. Debian and Ubuntu as root or through sudo, macOS through brew.
 set -euo pipefail
 
-group=${1:?usage: scripts/setup.sh demo|test}
+group=${1:?usage: scripts/setup.sh demo|matrix|test}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -27,12 +28,12 @@ needs() {
 		openssh-client   -        ssh
 		procps           -        pgrep
 	LIST
-	case $(uname -m) in aarch64 | arm64)
+	case $group/$(uname -m) in matrix/* | */aarch64 | */arm64)
 		echo qemu-system-arm qemu qemu-system-aarch64
 		echo qemu-efi-aarch64 qemu /usr/share/AAVMF/AAVMF_CODE.fd
 		;;
 	esac
-	[ "$group" = demo ] || cat <<-'LIST'
+	[ "$group" != test ] || cat <<-'LIST'
 		curl             curl        curl
 		gcc              -           gcc
 		libc6-dev        -           /usr/include/stdlib.h

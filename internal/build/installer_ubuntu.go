@@ -81,7 +81,7 @@ func (u *ubuntuInstaller) seed(docs map[string][]byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := u.path("seed.iso")
+	path := u.path("answers.iso")
 	u.Defer("remove the installer's seed", func(context.Context) error { return u.Host.RemoveAll(path) })
 	if err := host.WriteFile(u.Host, path, image, 0o600); err != nil {
 		return nil, fmt.Errorf("cannot write the installer's seed: %w", err)

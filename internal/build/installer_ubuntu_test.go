@@ -53,7 +53,7 @@ func failingUbuntuInstaller(t *testing.T, h host.Host) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		_, err := st.run(t.Context(), steps[:3])
+		_, err := st.run(t.Context(), installSteps)
 		result <- err
 	}()
 	select {
@@ -102,7 +102,7 @@ func asSubiquity(t *testing.T, base string) {
 			t.Fatal(err)
 		}
 		text, err := io.ReadAll(resp.Body)
-		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != 200 {
+		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s, %v", name, resp.Status, err)
 		}
 		if name == preseed.UserData && (!strings.Contains(string(text), testHash) || !strings.Contains(string(text), "secretive-passphrase")) {
@@ -169,12 +169,12 @@ func TestUbuntuAnswers(t *testing.T) {
 			line := " " + st.commandLine(base)
 			want, drive := " ds=nocloud;s="+base+" ", ""
 			if seed {
-				want, drive = " ds=nocloud ", st.path("seed.iso")
+				want, drive = " ds=nocloud ", st.path("answers.iso")
 			}
 			if !strings.HasPrefix(line, " autoinstall") || !strings.Contains(line, want) || strings.Join(drives, " ") != drive {
 				t.Errorf("command line %q, drives %v", line, drives)
 			}
-			if resp, err := http.Get(strings.Replace(base, "10.0.2.2", "127.0.0.1", 1) + preseed.UserData); err != nil || (resp.StatusCode == 200) == seed {
+			if resp, err := http.Get(strings.Replace(base, "10.0.2.2", "127.0.0.1", 1) + preseed.UserData); err != nil || (resp.StatusCode == http.StatusOK) == seed {
 				t.Errorf("user-data over HTTP: %v, %v", resp.Status, err)
 			}
 			resp, err := http.Get(strings.Replace(base, "10.0.2.2", "127.0.0.1", 1) + installFile)

@@ -20,6 +20,7 @@ var errNoPackage = errors.New("no such package in the archive")
 // package database in dir, so that the machine's own suite, packages and pins neither matter nor change.
 type aptArchive struct {
 	dir    string
+	arch   debArch
 	mirror *url.URL
 	proxy  *url.URL // the machine's own proxy for http, by apt's configuration; nil for none, set by update
 }
@@ -37,8 +38,8 @@ func (a *aptArchive) options() []string {
 		"Dir::Cache=" + filepath.Join(a.dir, "cache"),
 		"Dir::Cache::pkgcache=pkgcache.bin", // container images switch these off, and every call parses the lists anew
 		"Dir::Cache::srcpkgcache=srcpkgcache.bin",
-		"APT::Architecture=" + architecture,
-		"APT::Architectures=" + architecture,
+		"APT::Architecture=" + string(a.arch),
+		"APT::Architectures=" + string(a.arch),
 		"APT::Sandbox::User=root",
 		"Acquire::Languages=none",
 	}

@@ -36,8 +36,8 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.progress("making " + isoName)
-	iso := filepath.Join(b.dir, isoName)
+	b.progress("making " + b.apt.arch.iso())
+	iso := filepath.Join(b.dir, b.apt.arch.iso())
 	tree := filepath.Join(b.dir, treeDir)
 	if err := makeISO(ctx, tree, iso); err != nil {
 		return err
@@ -53,19 +53,22 @@ func (b *builder) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return manifest{Fingerprint: b.inputs.fingerprint(), SHA256: sum, Overlaid: overlaid, Signed: b.inputs.signed()}.save(b.dir)
+	return manifest{
+		Fingerprint: b.inputs.fingerprint(), SHA256: sum, Overlaid: overlaid, Signed: b.inputs.signed(), Own: b.inputs.ownDigest != "",
+	}.save(b.dir)
 }
 
 // unpackInstaller takes kernel and initrd out of the installer package into the image's tree and gives the
 // initrd's path.
 func (b *builder) unpackInstaller(ctx context.Context) (string, error) {
-	b.progress("downloading " + installerPackage + " " + b.inputs.installerVersion)
-	deb, err := b.apt.download(ctx, installerPackage, b.dir)
+	name := b.apt.arch.installer()
+	b.progress("downloading " + name + " " + b.inputs.installerVersion)
+	deb, err := b.apt.download(ctx, name, b.dir)
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(filepath.Dir(deb))
-	images := path.Join("usr/lib/debian-installer/images/13", architecture, "text/debian-installer", architecture)
+	images := b.apt.arch.images()
 	tree := filepath.Join(b.dir, treeDir)
 	wanted := map[string]string{
 		path.Join(images, "linux"):     filepath.Join(tree, "linux"),
@@ -113,25 +116,34 @@ func (b *builder) overlay(ctx context.Context, what installer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	name := path.Join("main/debian-installer/binary-"+architecture, "Packages.xz")
 	return true, errors.Join(
 		b.writeOverlay("Packages.xz", packed),
-		b.writeOverlay("Release", []byte(rewriteRelease(string(release), name, packed))),
+		b.writeOverlay("Release", []byte(rewriteRelease(string(release), b.apt.arch.releaseName(), packed))),
 	)
 }
 
 // repair builds the missing udebs and gives the new index. A udeb without an ordinary twin is left out.
 func (b *builder) repair(ctx context.Context, what installer, p plan) ([]stanza, error) {
 	index := p.keep
+	var lost []string
 	for _, s := range p.repack {
-		entry, err := b.repackTwin(ctx, s)
+		name := s.get("Package")
+		replace := b.repackTwin
+		if b.inputs.own.has(name) {
+			replace = b.addOwn
+		}
+		entry, err := replace(ctx, s)
 		if errors.Is(err, errNoPackage) {
+			lost = append(lost, name)
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
 		index = append(index, entry)
+	}
+	if err := incomplete(lost); err != nil {
+		return nil, err
 	}
 	if p.modules {
 		b.progress("repacking the kernel modules of linux " + what.kernel)

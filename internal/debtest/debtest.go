@@ -19,28 +19,22 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-// What is installed. The installer package carries the release number, the archive the suite's name.
 const (
-	suite            = "trixie"
-	architecture     = "amd64"
-	installerPackage = "debian-installer-13-netboot-amd64"
-	isoName          = "debian-13-amd64-netboot.iso"
-	kitFile          = "kit.json"
+	suite   = "trixie" // also part of the installer package's name, as 13
+	kitFile = "kit.json"
 
 	// recipe is part of a kit's fingerprint: raise it when the same inputs must give another kit.
 	recipe = 1
 
 	lockPoll = 200 * time.Millisecond
 )
-
-// installerIndex is the udeb index below a mirror's base address.
-const installerIndex = "dists/" + suite + "/main/debian-installer/binary-" + architecture + "/Packages.xz"
 
 // installerRelease is the unsigned release file the installer reads; apt and debootstrap read InRelease.
 const installerRelease = "dists/" + suite + "/Release"
@@ -58,7 +52,10 @@ type Kit struct {
 	// mirrors serve another one; the kit is then always overlaid, and its udebs are as trustworthy as the
 	// mirror and the way to it: good for tests, for nothing else.
 	Signed bool
+	// Own says that udebs of UdebsEnv stand in for some that the mirror lacks.
+	Own bool
 
+	arch    debArch
 	dir     string // the kit's folder
 	pool    string // the cache of package files, shared by all kits
 	mirrors Mirrors
@@ -71,6 +68,7 @@ type manifest struct {
 	SHA256      string `json:"sha256"`
 	Overlaid    bool   `json:"overlaid"`
 	Signed      bool   `json:"signed"`
+	Own         bool   `json:"own,omitempty"`
 }
 
 // BootArgs are the kernel command line parameters an installation through Serve needs: none with a complete
@@ -82,16 +80,22 @@ func (k *Kit) BootArgs() []string {
 	return []string{"debian-installer/allow_unauthenticated=true"}
 }
 
-// Prepare makes the kit in dir, or finds it there: a second call asks the mirror only whether the installer
-// package or the udeb index changed. progress gets one line per stage and may be nil. Processes that prepare
-// in the same dir wait for each other. A kit appears under its final name only when it is complete.
+// Prepare makes the kit of an architecture in dir, or finds it there: a second call asks the mirror only whether the
+// installer package or the udeb index changed. Kits of several architectures can be in one dir; any machine can make
+// them. progress gets one line per stage and may be nil. Processes that prepare in the same dir wait for each other. A
+// kit appears under its final name only when it is complete.
 //
-// The mirror is the machine's own (see FindMirrors). It needs apt-get, dpkg-deb, cpio and xorriso.
-func Prepare(ctx context.Context, dir string, progress func(string)) (*Kit, error) {
+// The mirror is the machine's own (see FindMirrors); UdebsEnv helps out with udebs it lacks. It needs apt-get, dpkg-deb,
+// cpio and xorriso.
+func Prepare(ctx context.Context, dir string, arch host.Arch, progress func(string)) (*Kit, error) {
 	if progress == nil {
 		progress = func(string) {}
 	}
-	dir, err := filepath.Abs(dir)
+	deb, err := debianArch(arch)
+	if err != nil {
+		return nil, err
+	}
+	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("debtest folder: %w", err)
 	}
@@ -107,13 +111,13 @@ func Prepare(ctx context.Context, dir string, progress func(string)) (*Kit, erro
 		return nil, fmt.Errorf("wait for another preparation in %s: %w", dir, err)
 	}
 	defer func() { _ = lock.Unlock() }()
-	return prepareLocked(ctx, dir, mirrors, progress)
+	return prepareLocked(ctx, dir, deb, mirrors, progress)
 }
 
 // prepareLocked is Prepare with the folder's lock held.
-func prepareLocked(ctx context.Context, dir string, mirrors Mirrors, progress func(string)) (*Kit, error) {
-	progress("reading Debian 13's package lists")
-	apt := &aptArchive{dir: filepath.Join(dir, "apt"), mirror: mirrors.Main}
+func prepareLocked(ctx context.Context, dir string, arch debArch, mirrors Mirrors, progress func(string)) (*Kit, error) {
+	progress("reading Debian 13's package lists for " + string(arch))
+	apt := &aptArchive{dir: filepath.Join(dir, "apt-"+string(arch)), arch: arch, mirror: mirrors.Main}
 	if err := apt.update(ctx); err != nil {
 		return nil, err
 	}
@@ -126,6 +130,7 @@ func prepareLocked(ctx context.Context, dir string, mirrors Mirrors, progress fu
 		progress("WARNING: the mirror's udeb index is not the one Debian signed; its udebs are used unverified, for tests only")
 	}
 	kit := &Kit{
+		arch:    arch,
 		dir:     filepath.Join(dir, "kit-"+in.fingerprint()[:16]),
 		pool:    filepath.Join(dir, "pool"),
 		mirrors: mirrors,
@@ -153,6 +158,8 @@ type inputs struct {
 	installerVersion string // of the installer package
 	signedSHA256     string // of the udeb index, from the signed release file
 	index            []byte // the udeb index as the mirror serves it, packed
+	own              ownUdebs
+	ownDigest        string // of own, "" for none
 }
 
 // signed says whether the served index is the one the release file names.
@@ -161,24 +168,32 @@ func (in inputs) signed() bool { return digestFor(sectionSHA256, in.index) == in
 // fingerprint names the kit made of these inputs.
 func (in inputs) fingerprint() string {
 	text := fmt.Appendf(nil, "%d\n%s\n%s\n%s\n", recipe, in.installerVersion, in.signedSHA256, digestFor(sectionSHA256, in.index))
+	if in.ownDigest != "" {
+		text = fmt.Appendf(text, "%s\n", in.ownDigest)
+	}
 	return digestFor(sectionSHA256, text)
 }
 
 // readInputs asks the archive for the inputs; apt's lists must be up to date.
 func readInputs(ctx context.Context, apt *aptArchive, client *http.Client) (inputs, error) {
-	version, err := apt.version(ctx, installerPackage)
+	version, err := apt.version(ctx, apt.arch.installer())
 	if err != nil {
 		return inputs{}, err
 	}
-	digest, err := apt.digest(strings.TrimPrefix(installerIndex, "dists/"+suite+"/"))
+	digest, err := apt.digest(apt.arch.releaseName())
 	if err != nil {
 		return inputs{}, err
 	}
-	index, err := fetch(ctx, client, apt.mirror.JoinPath(installerIndex))
+	index, err := fetch(ctx, client, apt.mirror.JoinPath(apt.arch.index()))
 	if err != nil {
 		return inputs{}, err
 	}
-	return inputs{installerVersion: version, signedSHA256: digest, index: index}, nil
+	own := findOwn(os.Getenv(UdebsEnv), apt.arch)
+	ownDigest, err := own.digest()
+	if err != nil {
+		return inputs{}, err
+	}
+	return inputs{installerVersion: version, signedSHA256: digest, index: index, own: own, ownDigest: ownDigest}, nil
 }
 
 // load fills the kit from its folder. It is an error when the folder is missing, incomplete, or of another
@@ -192,7 +207,7 @@ func (k *Kit) load(fingerprint string) error {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return fmt.Errorf("read the kit's manifest: %w", err)
 	}
-	iso := filepath.Join(k.dir, isoName)
+	iso := filepath.Join(k.dir, k.arch.iso())
 	sum, err := fileSHA256(iso)
 	if err != nil {
 		return err
@@ -200,7 +215,7 @@ func (k *Kit) load(fingerprint string) error {
 	if m.Fingerprint != fingerprint || m.SHA256 != sum {
 		return errors.New("the kit's files do not match its manifest")
 	}
-	k.ISO, k.SHA256, k.Overlaid, k.Signed = iso, sum, m.Overlaid, m.Signed
+	k.ISO, k.SHA256, k.Overlaid, k.Signed, k.Own = iso, sum, m.Overlaid, m.Signed, m.Own
 	return nil
 }
 

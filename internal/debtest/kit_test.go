@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 func TestISOIsTheSameEveryTime(t *testing.T) {
@@ -29,7 +31,7 @@ func TestISOIsTheSameEveryTime(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		iso := filepath.Join(dir, isoName)
+		iso := filepath.Join(dir, "x.iso")
 		if err := makeISO(t.Context(), tree, iso); err != nil {
 			t.Fatal(err)
 		}
@@ -104,11 +106,11 @@ func TestPublishIsAllOrNothing(t *testing.T) {
 
 func TestKitLoadsOnlyWhatItsManifestSays(t *testing.T) {
 	t.Parallel()
-	k := &Kit{dir: t.TempDir()}
+	k := &Kit{arch: "amd64", dir: t.TempDir()}
 	if err := k.load("f"); err == nil {
 		t.Error("an empty folder was taken for a kit")
 	}
-	iso := filepath.Join(k.dir, isoName)
+	iso := filepath.Join(k.dir, "debian-13-amd64-netboot.iso")
 	if err := os.WriteFile(iso, []byte("image"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -174,11 +176,11 @@ func TestAptSeesOnlyItsOwnArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &aptArchive{dir: "/d", mirror: base}
+	a := &aptArchive{dir: "/d", arch: "arm64", mirror: base}
 	argv := a.command("", "apt-get", "update").argv
 	for _, want := range []string{
 		"Dir::Etc::sourcelist=/d/sources.list", "Dir::Etc::sourceparts=/dev/null", "Dir::State::Lists=/d/lists",
-		"Dir::State::status=/d/status", "Dir::Cache=/d/cache",
+		"Dir::State::status=/d/status", "Dir::Cache=/d/cache", "APT::Architecture=arm64", "APT::Architectures=arm64",
 	} {
 		if !slices.Contains(argv, want) {
 			t.Errorf("%q lacks %s", argv, want)
@@ -186,5 +188,26 @@ func TestAptSeesOnlyItsOwnArchive(t *testing.T) {
 	}
 	if argv[0] != "apt-get" || argv[len(argv)-1] != "update" {
 		t.Errorf("got %q", argv)
+	}
+}
+
+func TestArchitecturesHaveKitsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	arm, err := debianArch(host.ARM64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		arm.installer(): "debian-installer-13-netboot-arm64",
+		arm.images():    "usr/lib/debian-installer/images/13/arm64/text/debian-installer/arm64",
+		arm.iso():       "debian-13-arm64-netboot.iso",
+		arm.index():     "dists/trixie/main/debian-installer/binary-arm64/Packages.xz",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if _, err := Prepare(t.Context(), t.TempDir(), "riscv64", nil); err == nil || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("an architecture without an installer: %v", err)
 	}
 }

@@ -156,9 +156,9 @@ func (h *handler) overlay(w http.ResponseWriter, r *http.Request, upstream *url.
 		return false
 	}
 	dir := filepath.Join(h.kit.dir, overlayDir)
-	stem := strings.TrimSuffix(installerIndex, ".xz")
+	stem := strings.TrimSuffix(h.kit.arch.index(), ".xz")
 	switch {
-	case below == installerIndex:
+	case below == h.kit.arch.index():
 		serveFile(w, r, filepath.Join(dir, "Packages.xz"))
 	case below == stem || strings.HasPrefix(below, stem+"."):
 		http.NotFound(w, r) // the repaired index has one form only

@@ -51,8 +51,11 @@ func newKit(t *testing.T, o *origin) *Kit {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	return &Kit{dir: filepath.Join(dir, "kit"), pool: filepath.Join(dir, "pool"), mirrors: Mirrors{Main: base}}
+	return &Kit{arch: "amd64", dir: filepath.Join(dir, "kit"), pool: filepath.Join(dir, "pool"), mirrors: Mirrors{Main: base}}
 }
+
+// udebIndex is where the kit's udeb index is on a mirror.
+var udebIndex = debArch("amd64").index()
 
 func serve(t *testing.T, k *Kit) *Proxy {
 	t.Helper()
@@ -131,7 +134,7 @@ func TestProxyRoutes(t *testing.T) {
 		"out of the archive":            {direct, "GET", p.URL + "debian/%2e%2e/etc/passwd", 403, "", false},
 		"another method":                {forward, "POST", "http://any.example.test/debian/dists/x", 403, "", false},
 		"overlay names of a whole kit":  {forward, "GET", "http://any.example.test/debian/pool/overlay/x.udeb", 200, "origin:/debian/pool/overlay/x.udeb", false},
-		"index of a whole kit":          {forward, "GET", "http://any.example.test/debian/" + installerIndex, 200, "origin:/debian/" + installerIndex, false},
+		"index of a whole kit":          {forward, "GET", "http://any.example.test/debian/" + udebIndex, 200, "origin:/debian/" + udebIndex, false},
 		"installer release, whole kit":  {forward, "GET", "http://any.example.test/debian/" + installerRelease, 200, "origin:/debian/" + installerRelease, false},
 		"query does not leave the path": {forward, "GET", "http://any.example.test/debian/dists/x?y=/../z", 200, "origin:/debian/dists/x", false},
 	}
@@ -191,9 +194,9 @@ func TestProxyOverlay(t *testing.T) {
 		status      int
 		body        string
 	}{
-		{installerIndex, "Wget", 200, "kit:Packages.xz"},
-		{strings.TrimSuffix(installerIndex, ".xz") + ".gz", "Wget", 404, ""},
-		{strings.TrimSuffix(installerIndex, ".xz"), "Wget", 404, ""},
+		{udebIndex, "Wget", 200, "kit:Packages.xz"},
+		{strings.TrimSuffix(udebIndex, ".xz") + ".gz", "Wget", 404, ""},
+		{strings.TrimSuffix(udebIndex, ".xz"), "Wget", 404, ""},
 		{installerRelease, "Wget", 200, "kit:Release"},
 		{installerRelease, "Debian APT-HTTP/1.3", 200, "origin:/debian/" + installerRelease},
 		{"dists/trixie/InRelease", "Wget", 200, "origin:/debian/dists/trixie/InRelease"},

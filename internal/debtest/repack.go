@@ -141,7 +141,7 @@ var neededModules = []string{
 	"drivers/scsi/scsi_mod.ko", "drivers/scsi/scsi_common.ko", "drivers/scsi/sd_mod.ko", "drivers/scsi/sr_mod.ko",
 	"drivers/scsi/virtio_scsi.ko", "drivers/cdrom", "drivers/ata", "drivers/md", "drivers/virtio",
 	"lib/crc16.ko", "lib/crc-itu-t.ko", "lib/libcrc32c.ko", "lib/raid6",
-	"crypto/async_tx", "crypto/xor.ko", "crypto/crc32c_generic.ko",
+	"crypto/async_tx", "crypto/xor.ko", "crypto/crc32c_generic.ko", "arch/arm64/lib/xor-neon.ko",
 }
 
 // mergeModules builds the one udeb that stands in for all missing module udebs, with the modules an
@@ -175,7 +175,7 @@ func (b *builder) mergeModules(ctx context.Context, kernel string, provides []st
 	return b.buildUdeb(ctx, root, stanza{
 		{"Package", "overlay-modules-" + kernel + "-di"},
 		{"Version", "1"},
-		{"Architecture", architecture},
+		{"Architecture", string(b.apt.arch)},
 		{"Maintainer", "debtest <root@localhost>"},
 		{"Section", "debian-installer"},
 		{"Priority", "standard"},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,9 +31,13 @@ runcmd:
         echo "motd=$(cat /etc/motd)"
         echo "apt=$(grep -rsi -e proxy -e unauthenticated /etc/apt/apt.conf /etc/apt/apt.conf.d | tr '\n' ' ')"
         echo "authorized=$(cat /root/.ssh/authorized_keys 2>/dev/null | wc -l)"
+        firmware=bios
+        [ ! -d /sys/firmware/efi ] || firmware=uefi
+        [ "$(cat /sys/firmware/efi/efivars/SecureBoot-* 2>/dev/null | od -An -tu1 -j4 -N1 | tr -d ' ')" != 1 ] || firmware=uefi-secure
+        echo "firmware=$firmware"
         for k in /etc/ssh/ssh_host_*_key.pub; do echo "hostkey=$(cut -d' ' -f1,2 "$k")"; done
         echo CLONE-END
-      } >/dev/ttyS0
+      } >/dev/console
 power_state: {mode: poweroff, timeout: 60}
 `
 
@@ -42,26 +47,46 @@ type clone struct {
 	device        []string // QEMU's arguments for the disk and its controller; the drive is called "disk"
 }
 
-// boot boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said about
-// itself. The image is not written to.
+// pc is a machine with BIOS.
+var pc = []string{"qemu-system-x86_64", "-machine", "q35", "-cpu", "max"}
+
+// boot boots the clone and returns what it said about itself.
 func (c clone) boot(t *testing.T) map[string][]string {
+	t.Helper()
+	return c.start(t, pc, cloneUserData)
+}
+
+// bootOn is boot on another machine: QEMU and its arguments for the board.
+func (c clone) bootOn(t *testing.T, machine []string) map[string][]string {
+	t.Helper()
+	return c.start(t, machine, cloneUserData)
+}
+
+// bootWith boots the clone and returns what it said between the markers.
+func (c clone) bootWith(t *testing.T, userData string) map[string][]string {
+	t.Helper()
+	return c.start(t, pc, userData)
+}
+
+// start boots the clone with a NoCloud seed, as a person would on the command line, and returns what it said between the
+// markers. The image is not written to.
+func (c clone) start(t *testing.T, machine []string, userData string) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
 	seed, err := media.Seed(map[string][]byte{
 		"meta-data": []byte("instance-id: clone-1\nlocal-hostname: clone-1\n"),
-		"user-data": []byte(cloneUserData),
+		"user-data": []byte(userData),
 	})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))
 	console := filepath.Join(dir, "console.log")
-	args := append([]string{
-		strconv.Itoa(int(cloneTime.Seconds())), "qemu-system-x86_64",
-		"-accel", "tcg", "-machine", "q35", "-cpu", "max", "-m", "1024", "-smp", "2", "-display", "none", "-snapshot",
+	args := slices.Concat([]string{strconv.Itoa(int(cloneTime.Seconds()))}, machine, []string{
+		"-accel", "tcg", "-m", "1024", "-smp", "2", "-display", "none", "-snapshot",
 		"-smbios", "type=11,value=io.systemd.credential:sysctl.extra=kernel.randomize_va_space=0", // faster under emulation
 		"-drive", "if=none,id=disk,format=" + c.format + ",file=" + c.image,
 		"-cdrom", filepath.Join(dir, "seed.iso"),
 		"-nic", "user,model=virtio-net-pci", "-serial", "file:" + console,
-	}, c.device...)
+	}, c.device)
 	qemu := exec.CommandContext(t.Context(), "timeout", args...)
 	out, err := qemu.CombinedOutput()
 	text, readErr := os.ReadFile(console)

@@ -20,7 +20,13 @@ type event struct{ Step, Event, Detail string }
 // events are those of all builds whose logs are in the store.
 func (b *bench) events(t *testing.T) []event {
 	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(b.data, "builds", "*", "events.jsonl"))
+	return b.eventsOf(t, "*")
+}
+
+// eventsOf are those of one build, named by the first 12 digits of its image's key.
+func (b *bench) eventsOf(t *testing.T, build string) []event {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(b.data, "builds", build, "events.jsonl"))
 	must(t, err)
 	var all []event
 	for _, log := range logs {

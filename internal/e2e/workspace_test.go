@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/debtest"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
 )
 
@@ -31,8 +32,18 @@ type bench struct {
 	own     string            // data_dir when a machine builds
 }
 
-// newBench prepares the installer and a store that holds at most the layers of an earlier run.
+// newBench prepares the x86_64 installer and a store that holds at most the layers of an earlier run.
 func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := benchFor(t, host.X86_64)
+	for _, stale := range []string{"builds", "cache", "refs", "registry.yml"} {
+		must(t, os.RemoveAll(filepath.Join(b.data, stale)))
+	}
+	return b
+}
+
+// benchFor prepares the installer of an architecture, and a store that holds what earlier runs left in it.
+func benchFor(t *testing.T, arch host.Arch) *bench {
 	t.Helper()
 	cli := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	if cli == "" {
@@ -42,7 +53,7 @@ func newBench(t *testing.T) *bench {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	kit, err := debtest.Prepare(t.Context(), dir, func(s string) { t.Log(s) })
+	kit, err := debtest.Prepare(t.Context(), dir, arch, func(s string) { t.Log(s) })
 	if err != nil {
 		t.Fatalf("cannot prepare the installer: %v", err)
 	}
@@ -51,13 +62,13 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{kit: kit, cli: cli, config: filepath.Join(t.TempDir(), "pim"), data: filepath.Join(dir, "e2e")}
-	for _, stale := range []string{"builds", "cache", "refs", "registry.yml"} {
-		must(t, os.RemoveAll(filepath.Join(b.data, stale)))
+	if arch != host.X86_64 {
+		b.data = filepath.Join(dir, string(arch)) // a store of its own, so that both can be tested at once
 	}
 	must(t, os.CopyFS(b.config, os.DirFS("../../examples/demo/pim")))
 	must(t, os.MkdirAll(filepath.Join(b.config, "isos.d"), 0o755))
 	must(t, os.WriteFile(filepath.Join(b.config, "isos.d", "debian.yml"), []byte(
-		"debian:\n  url: file://"+kit.ISO+"\n  checksum: sha256:"+kit.SHA256+"\n  architecture: x86_64\n"), 0o644))
+		"debian:\n  url: file://"+kit.ISO+"\n  checksum: sha256:"+kit.SHA256+"\n  architecture: "+string(arch)+"\n"), 0o644))
 	args, err := json.Marshal(append([]string{}, kit.BootArgs()...))
 	must(t, err)
 	b.env = append(os.Environ(),

@@ -62,7 +62,7 @@ func parseYAML(text []byte) (*yaml.Node, error) {
 		if m == nil {
 			return nil, KeyErrors{{Msg: "cannot parse YAML: " + err.Error()}}
 		}
-		line, _ := strconv.Atoi(m[1]) //nolint:errcheck // 0 says that there is none
+		line, _ := strconv.Atoi(m[1]) // 0 says that there is none
 		return nil, KeyErrors{{Line: line, Column: min(line, 1), Msg: "cannot parse YAML: " + strings.TrimPrefix(err.Error(), m[0])}}
 	}
 	if err := dec.Decode(&second); !errors.Is(err, io.EOF) {
@@ -212,7 +212,7 @@ var secretKeys = []string{
 func eachSecret(n *yaml.Node, do func(*yaml.Node)) {
 	for i, c := range n.Content {
 		secret := n.Kind == yaml.MappingNode && i%2 == 1 && slices.Contains(secretKeys, n.Content[i-1].Value)
-		if secret && c.Kind == yaml.ScalarNode && c.Tag == "!!str" {
+		if secret && c.Kind == yaml.ScalarNode && c.Tag != "!!bool" && c.Tag != "!!null" {
 			do(c)
 		}
 		eachSecret(c, do)

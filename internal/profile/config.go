@@ -28,7 +28,7 @@ type Config struct {
 	embedded map[string]layer // what every image has, by installer
 	base     layer            // pim.yml's build section, then the profile "default"
 	profiles map[string]layer
-	isos     map[string]isoEntry
+	isos     map[string]isoEntries
 }
 
 const (
@@ -45,7 +45,7 @@ func Load(o Options) (*Config, error) {
 	files, errs := findFiles(o, "autoinstalls.d", "installs.d", "isos.d", "preseeds.d", "profiles.d", "scripts.d")
 	c := &Config{
 		workDir: o.WorkDir, files: files,
-		profiles: map[string]layer{}, isos: map[string]isoEntry{},
+		profiles: map[string]layer{}, isos: map[string]isoEntries{},
 	}
 	c.embedded = builtIn(&errs)
 	c.base.put(c.loadSettings(&errs))
@@ -53,10 +53,11 @@ func Load(o Options) (*Config, error) {
 	entries(files, "profiles.d", &errs, func(d *decoder, name string, n *yaml.Node) {
 		l := layer{at: d.at}
 		d.object(n, "", l.fields())
+		l.checkSource(d)
 		c.profiles[name] = l
 	})
 	entries(files, "isos.d", &errs, func(d *decoder, name string, n *yaml.Node) {
-		c.isos[name] = decodeISO(d, name, n)
+		c.isos[name] = decodeISOs(d, name, n)
 	})
 	c.base.put(c.profiles[defaultProfile])
 	delete(c.profiles, defaultProfile)
@@ -77,7 +78,7 @@ func builtIn(errs *Errors) map[string]layer {
 		panic(err) // the file is part of this package
 	}
 	layers := map[string]layer{}
-	d := &decoder{file: "embedded:" + embeddedBase, errs: errs}
+	d := &decoder{file: embeddedPrefix + embeddedBase, errs: errs}
 	if root := d.parse(data); root != nil {
 		d.pairs(root, "", func(key, n *yaml.Node) {
 			l := layer{at: map[string]place{}}

@@ -70,6 +70,23 @@ func TestDefaultsAreAnswers(t *testing.T) {
 	}
 }
 
+// TestExampleOfUbuntu: its fields and its document come to one that subiquity takes.
+func TestExampleOfUbuntu(t *testing.T) {
+	c, err := profile.Load(profile.Options{ConfigDir: "../../examples/ubuntu/pim"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.Resolve(profile.Request{Name: "web", Arch: host.X86_64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := preseed.Autoinstall{Values: preseed.Values{PartitioningMethod: p.PartitioningMethod}, Over: []byte(p.Autoinstall.Body)}
+	text, err := a.Shown()
+	if err != nil || p.Installer != profile.Ubuntu || !strings.Contains(string(text), "sizing-policy: scaled") {
+		t.Errorf("%s, %v:\n%s", p.Installer, err, text)
+	}
+}
+
 // TestWhatAnInstallerCannotSay: a field that one of them has no words for is refused where a person set it.
 func TestWhatAnInstallerCannotSay(t *testing.T) {
 	for name, tt := range map[string]struct{ profiles, override, want string }{

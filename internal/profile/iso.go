@@ -108,6 +108,9 @@ func NewISO(location, sha256, checksumURL, filename, workDir string) (ISO, error
 
 // chooseISO follows the request, then the profile's iso, then takes the only ISO there is for the architecture.
 func (c *Config) chooseISO(r Request, l *layer, arch host.Arch) (ISO, *Error) {
+	if l.Base != nil {
+		return ISO{}, nil
+	}
 	if r.ISO != nil {
 		iso := *r.ISO
 		if iso.Arch != "" && iso.Arch != arch {
@@ -117,19 +120,20 @@ func (c *Config) chooseISO(r Request, l *layer, arch host.Arch) (ISO, *Error) {
 		return iso, nil
 	}
 	if l.ISO != nil && *l.ISO != "" {
-		iso, ok := c.isos[*l.ISO]
+		entries, ok := c.isos[*l.ISO]
+		iso, fits := entries.forArch(arch)
 		switch {
 		case !ok:
 			return ISO{}, l.fault("iso", &Error{
 				Msg: fmt.Sprintf("no ISO %q in isos.d", *l.ISO), Hint: suggest(*l.ISO, slices.Collect(maps.Keys(c.isos))),
 			})
-		case iso.Arch != arch:
+		case !fits:
 			return ISO{}, l.fault("iso", &Error{
-				Msg:  fmt.Sprintf("ISO %q is for %s, the image for %s", *l.ISO, iso.Arch, arch),
-				Hint: "name an ISO of the right architecture, or leave iso out to have the only one chosen",
+				Msg:  fmt.Sprintf("ISO %q is for %s, the image for %s", *l.ISO, entries.archs(), arch),
+				Hint: "name an ISO of the right architecture, add one to its architectures, or leave iso out to have the only one chosen",
 			})
 		}
-		return iso.ISO, nil
+		return iso, nil
 	}
 	return c.onlyISO(r, arch)
 }
@@ -138,13 +142,14 @@ func (c *Config) chooseISO(r Request, l *layer, arch host.Arch) (ISO, *Error) {
 func (c *Config) onlyISO(r Request, arch host.Arch) (ISO, *Error) {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(c.isos)) {
-		if c.isos[name].Arch == arch {
+		if _, fits := c.isos[name].forArch(arch); fits {
 			names = append(names, name)
 		}
 	}
 	switch {
 	case len(names) == 1:
-		return c.isos[names[0]].ISO, nil
+		iso, _ := c.isos[names[0]].forArch(arch)
+		return iso, nil
 	case len(names) == 0 && r.NoISO:
 		return ISO{}, nil
 	case len(names) == 0:

@@ -289,7 +289,7 @@ func TestResolveFaults(t *testing.T) {
 		"ISO of another architecture": {
 			map[string]string{"isos.d/a.yml": isos, "profiles.d/a.yml": "dev: {iso: local}\n"},
 			profile.Request{Name: "dev", Arch: host.X86_64},
-			`profiles.d/a.yml:1:12: dev.iso: ISO "local" is for arm64, the image for x86_64 (name an ISO of the right architecture, or leave iso out to have the only one chosen)`,
+			`profiles.d/a.yml:1:12: dev.iso: ISO "local" is for arm64, the image for x86_64 (name an ISO of the right architecture, add one to its architectures, or leave iso out to have the only one chosen)`,
 		},
 		"inline ISO of another architecture": {
 			nil,

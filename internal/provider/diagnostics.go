@@ -30,6 +30,7 @@ func resolveDiagnostics(err error, at attributes) diag.Diagnostics {
 	var faults profile.Errors
 	var fault *profile.Error
 	var iso *isoError
+	var base *baseError
 	var answers *preseedError
 	switch {
 	case errors.As(err, &faults):
@@ -41,8 +42,11 @@ func resolveDiagnostics(err error, at attributes) diag.Diagnostics {
 	case errors.As(err, &iso):
 		diags.AddAttributeError(at.setting("iso"), "Cannot tell the ISO's digest", sentence(iso.err.Error())+"\n\n"+
 			"The digest is part of the image's key, so a plan needs it. Give sha256, or make the file or its SHA256SUMS readable.")
+	case errors.As(err, &base):
+		diags.AddAttributeError(at.setting("base"), "Cannot tell the base image's digest", sentence(base.err.Error())+"\n\n"+
+			"The digest is part of the image's key, so a plan needs it. Give sha256, or make the file or its SHA256SUMS readable.")
 	case errors.As(err, &answers):
-		diags.AddAttributeError(at.setting("preseed"), "Cannot render the preseed", sentence(answers.err.Error()))
+		diags.AddAttributeError(at.setting(answers.setting), "Cannot render the installer's answers", sentence(answers.err.Error()))
 	default:
 		diags.AddError("Cannot resolve the image's configuration", sentence(err.Error()))
 	}
@@ -53,6 +57,9 @@ var requestField = regexp.MustCompile(`^(?:[a-z_]+\.)*([a-z0-9_]+)(?:\[(\d+)\])?
 
 // of is the attribute that a fault of a profile belongs to.
 func (a attributes) of(f *profile.Error) path.Path {
+	if f.Of != "" {
+		return a.setting(f.Of)
+	}
 	m := requestField.FindStringSubmatch(f.Field)
 	if f.File != "" || m == nil || m[1] == "name" {
 		return a.profile
@@ -66,6 +73,9 @@ func (a attributes) of(f *profile.Error) path.Path {
 
 // setting is the attribute of a setting where the configuration gives it, the profile's name where it does not.
 func (a attributes) setting(name string) path.Path {
+	if name == "password_version" {
+		name = "password_wo_version" // as the image calls it
+	}
 	if a.own != nil && a.own(name) {
 		return path.Root(name)
 	}

@@ -28,7 +28,7 @@ func TestResolveDiagnosticsPointAtTheirAttribute(t *testing.T) {
 		{"a setting that is not given inline", profile.Errors{{Field: "hostname", Msg: "bad"}}, path.Root("profile")},
 		{"a single fault", fmt.Errorf("wrapped: %w", &profile.Error{Field: "memory", Msg: "too small"}), path.Root("memory")},
 		{"an ISO", &isoError{errors.New("404")}, path.Root("iso")},
-		{"a preseed", &preseedError{errors.New("no field")}, path.Root("profile")},
+		{"a preseed", &preseedError{"preseed", errors.New("no field")}, path.Root("profile")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			diags := resolveDiagnostics(tc.err, at)

@@ -15,6 +15,7 @@ type imageModel struct {
 	Profile    types.String `tfsdk:"profile"`
 	Arch       types.String `tfsdk:"arch"`
 	ISO        types.Object `tfsdk:"iso"`
+	Base       types.Object `tfsdk:"base"`
 	Triggers   types.Map    `tfsdk:"triggers"`
 	InputsLock types.Map    `tfsdk:"inputs_lock"`
 	imageSettings
@@ -35,6 +36,7 @@ type imageModel struct {
 type imageSettings struct {
 	Firmware types.String `tfsdk:"firmware"`
 	TPM      types.Bool   `tfsdk:"tpm"`
+	installerSettings
 	Preseed  types.String `tfsdk:"preseed"`
 	Install  types.String `tfsdk:"install"`
 	BootArgs types.List   `tfsdk:"boot_args"`
@@ -51,6 +53,13 @@ type imageSettings struct {
 	SSHTimeout     types.String `tfsdk:"ssh_timeout"`
 	ScriptTimeout  types.String `tfsdk:"script_timeout"`
 	StallTimeout   types.String `tfsdk:"stall_timeout"`
+}
+
+// installerSettings say which installer it is, and how it is answered.
+type installerSettings struct {
+	Installer   types.String `tfsdk:"installer"`
+	Autoinstall types.String `tfsdk:"autoinstall"`
+	Answers     types.String `tfsdk:"answers"`
 }
 
 // imageAnswers are the answers to the installer's questions.

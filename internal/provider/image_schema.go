@@ -21,7 +21,7 @@ import (
 // defaultCreateTimeout leaves room for an untrimmed installation by emulation.
 const defaultCreateTimeout = 4 * time.Hour
 
-const imageDescription = "A golden image: an operating system installed from its installer ISO, provisioned by shell scripts, " +
+const imageDescription = "A golden image: an operating system installed from its installer ISO, or a cloud image (`base`), provisioned by shell scripts, " +
 	"made generic for cloud-init, and stored as one standalone qcow2 file.\n\n" +
 	"The `id` is derived from everything that goes into the image. When one of those inputs changes, also when only the text of " +
 	"a script does, the plan replaces the image and names the input. An image with the same inputs that is already stored is " +
@@ -69,7 +69,9 @@ func contentAttributes() map[string]schema.Attribute {
 		},
 		"firmware":  enum("firmware", firmwares),
 		"tpm":       schema.BoolAttribute{Optional: true, MarkdownDescription: settingDocs["tpm"]},
+		"installer": enum("installer", installers),
 		"iso":       isoAttribute(),
+		"base":      baseAttribute(),
 		"scripts":   list("scripts"),
 		"disk_size": schema.StringAttribute{Optional: true, CustomType: sizeType{}, MarkdownDescription: settingDocs["disk_size"]},
 		"triggers": schema.MapAttribute{
@@ -91,6 +93,7 @@ func answerAttributes() map[string]schema.Attribute {
 	attributes := map[string]schema.Attribute{
 		"packages":  list("packages"),
 		"boot_args": list("boot_args"),
+		"answers":   enum("answers", deliveries),
 		"password_wo": schema.StringAttribute{
 			Optional: true, Sensitive: true, WriteOnly: true,
 			MarkdownDescription: "Password of the account the installer makes, instead of the profile's. It is only ever hashed, is in " +
@@ -108,7 +111,7 @@ func answerAttributes() map[string]schema.Attribute {
 		},
 	}
 	for _, name := range []string{
-		"preseed", "install", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
+		"preseed", "autoinstall", "install", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
 		"mirror_path", "partitioning_method", "partitioning_recipe", "tasksel", "grub_device", "authorized_keys_url",
 	} {
 		attributes[name] = text(settingDocs[name])
@@ -165,7 +168,7 @@ func resultAttributes() map[string]schema.Attribute {
 		"id": computed("Cache key of the image: 64 hexadecimal digits, derived from `inputs` alone."),
 		"inputs": schema.MapAttribute{
 			Computed: true, ElementType: types.StringType,
-			MarkdownDescription: "Every input of the image by name, each as a short value or a SHA-256 digest: `iso`, `preseed`, " +
+			MarkdownDescription: "Every input of the image by name, each as a short value or a SHA-256 digest: `iso`, `preseed` or `autoinstall`, " +
 				"`script:NAME`, `trigger:NAME` … The plan's own difference of this map shows what made an image stale.",
 		},
 		"path":       computed("Path of the image's file: on this machine if `builder` is `local` or the image was fetched, else on the `builder`."),

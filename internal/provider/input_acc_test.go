@@ -34,8 +34,25 @@ func TestAccImage_badInput(t *testing.T) {
 		{
 			name:  "preseed that does not render",
 			setup: func(w *world) { w.write("preseeds.d/mine.cfg.tmpl", "d-i x string {{ .Nope }}\n") },
-			image: `profile = "dev"` + "\n" + `preseed = "mine"`, want: `(?s)Cannot render the preseed.*Nope`,
+			image: `profile = "dev"` + "\n" + `preseed = "mine"`, want: `(?s)Cannot render the installer's answers.*Nope`,
 		},
+		{
+			name:  "setting that Ubuntu's installer cannot express",
+			image: `profile = "dev"` + "\n" + `installer = "autoinstall"` + "\n" + `tasksel = "standard"`,
+			want:  `(?s)on .* line \d+.*tasksel = "standard".*Ubuntu's installer cannot do "standard"`,
+		},
+		{
+			name:  "setting of the profile that Debian's installer cannot express",
+			setup: func(w *world) { w.write("profiles.d/dev.yml", "dev:\n  iso: tiny\n  answers: seed\n") },
+			image: `profile = "dev"`, want: `(?s)dev.yml:3:12: dev.answers: Debian's installer cannot do "seed"`,
+		},
+		{
+			name:  "document with an unknown key",
+			setup: func(w *world) { w.write("autoinstalls.d/mine.yml", "locale: C.UTF-8\nlate-command: [reboot]\n") },
+			image: `profile = "dev"` + "\n" + `installer = "autoinstall"` + "\n" + `autoinstall = "mine"`,
+			want:  `(?s)autoinstall = "mine".*mine.yml:2:1: late-command: unknown key`,
+		},
+		{name: "installer", image: `profile = "dev"` + "\n" + `installer = "kickstart"`, want: `(?s)installer.*debian.*autoinstall`},
 		{
 			name:  "YAML with an unknown field",
 			setup: func(w *world) { w.write("profiles.d/dev.yml", "dev:\n  hostnam: x\n") },

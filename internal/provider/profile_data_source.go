@@ -11,7 +11,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
-	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
@@ -49,17 +48,31 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				"filename": computedText("Name of the file."),
 			},
 		},
+		"base": schema.SingleNestedAttribute{
+			Computed: true, MarkdownDescription: "The base image, for a profile that begins with one instead of an installation; null else.",
+			Attributes: map[string]schema.Attribute{
+				"source":   computedText("URL it is downloaded from, or path of a local file."),
+				"sha256":   computedText("SHA-256 of the image, in hexadecimal."),
+				"filename": computedText("Name of the file."),
+			},
+		},
 		"scripts": schema.ListNestedAttribute{
 			Computed: true, MarkdownDescription: "Provisioning scripts, in the order they run in.",
 			NestedObject: schema.NestedAttributeObject{Attributes: scriptAttributes()},
 		},
 		"install": schema.SingleNestedAttribute{
-			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system.",
+			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system; null with a `base`.",
 			Attributes: scriptAttributes(),
 		},
 		"rendered_preseed": schema.StringAttribute{
 			Computed: true, Sensitive: true,
-			MarkdownDescription: "The installer's answers as they go into the key: without the password and what differs from build to build.",
+			MarkdownDescription: "The answers to Debian's installer as they go into the key: without the password and what differs from build " +
+				"to build. Null for another installer, and with a `base`.",
+		},
+		"rendered_autoinstall": schema.StringAttribute{
+			Computed: true, Sensitive: true,
+			MarkdownDescription: "The answers to Ubuntu's installer as they go into the key: the cloud-config with what `autoinstall` merges " +
+				"over it, without secrets and what differs from build to build. Null for another installer, and with a `base`.",
 		},
 		"password_version": schema.Int64Attribute{
 			Computed: true, MarkdownDescription: "Version of the profile's password, `0` when it is not counted. The password itself is never shown.",
@@ -94,7 +107,7 @@ func computedSettings() map[string]schema.Attribute {
 		"verify":    schema.BoolAttribute{Computed: true, MarkdownDescription: settingDocs["verify"]},
 	}
 	for _, name := range []string{
-		"firmware", "preseed", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
+		"firmware", "installer", "autoinstall", "answers", "preseed", "hostname", "domain", "username", "fullname", "timezone", "locale", "keyboard", "mirror_host",
 		"mirror_path", "partitioning_method", "partitioning_recipe", "tasksel", "grub_device", "authorized_keys_url", "on_error",
 		"install_timeout", "ssh_timeout", "script_timeout", "stall_timeout",
 	} {
@@ -133,12 +146,6 @@ func (d *profileDataSource) Read(ctx context.Context, req datasource.ReadRequest
 		resp.Diagnostics.Append(resolveDiagnostics(err, at)...)
 		return
 	}
-	p := got.spec.Preseed
-	rendered, err := preseed.Render(p.Templates, p.Name, p.Values.WithoutSecrets())
-	if err != nil {
-		resp.Diagnostics.Append(resolveDiagnostics(&preseedError{err}, at)...)
-		return
-	}
-	m.fill(got, string(rendered))
+	m.fill(got)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &m)...)
 }

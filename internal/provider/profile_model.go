@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"cmp"
+
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -14,12 +16,16 @@ type profileModel struct {
 	Arch          types.String  `tfsdk:"arch"`
 	Architectures types.List    `tfsdk:"architectures"`
 	ISO           *profileISO   `tfsdk:"iso"`
+	Base          *profileBase  `tfsdk:"base"`
 	Scripts       []scriptModel `tfsdk:"scripts"`
 	Install       *scriptModel  `tfsdk:"install"`
 	imageAnswers
 
-	Firmware        types.String `tfsdk:"firmware"`
-	TPM             types.Bool   `tfsdk:"tpm"`
+	Firmware types.String `tfsdk:"firmware"`
+	TPM      types.Bool   `tfsdk:"tpm"`
+	installerSettings
+	RenderedAutoinstall types.String `tfsdk:"rendered_autoinstall"`
+
 	Preseed         types.String `tfsdk:"preseed"`
 	RenderedPreseed types.String `tfsdk:"rendered_preseed"`
 	BootArgs        types.List   `tfsdk:"boot_args"`
@@ -48,6 +54,13 @@ type profileISO struct {
 	Filename types.String `tfsdk:"filename"`
 }
 
+// profileBase is the base image of a profile.
+type profileBase struct {
+	Source   types.String `tfsdk:"source"`
+	SHA256   types.String `tfsdk:"sha256"`
+	Filename types.String `tfsdk:"filename"`
+}
+
 // scriptModel is a script of a profile.
 type scriptModel struct {
 	Name   types.String `tfsdk:"name"`
@@ -55,8 +68,8 @@ type scriptModel struct {
 	SHA256 types.String `tfsdk:"sha256"`
 }
 
-// fill describes what a profile resolves to. rendered is the preseed without the values of one build.
-func (m *profileModel) fill(got *resolution, rendered string) {
+// fill describes what a profile resolves to.
+func (m *profileModel) fill(got *resolution) {
 	p, s := got.profile, got.spec
 	m.Arch = types.StringValue(string(p.Arch))
 	m.Architectures = stringList(p.Architectures)
@@ -66,18 +79,31 @@ func (m *profileModel) fill(got *resolution, rendered string) {
 			SHA256: types.StringValue(s.ISO.SHA256), Filename: orNull(p.ISO.Filename),
 		}
 	}
+	if s.FromBase() {
+		m.Base = &profileBase{
+			Source: types.StringValue(cmp.Or(p.Base.URL, p.Base.Path)), SHA256: types.StringValue(s.Base.SHA256), Filename: orNull(p.Base.Filename),
+		}
+	}
 	m.Scripts = make([]scriptModel, len(p.Scripts))
 	for i, sc := range p.Scripts {
 		m.Scripts[i] = describeScript(sc)
 	}
-	install := describeScript(p.Install)
-	m.Install = &install
+	if !s.FromBase() {
+		install := describeScript(p.Install)
+		m.Install = &install
+	}
 	m.imageAnswers = answersOf(p)
 
 	m.Firmware = types.StringValue(p.Firmware)
 	m.TPM = types.BoolValue(p.TPM)
-	m.Preseed = types.StringValue(p.PreseedTemplate)
-	m.RenderedPreseed = types.StringValue(rendered)
+	m.installerSettings = installerSettings{orNull(p.Installer), orNull(p.Autoinstall.Name), orNull(p.Answers)}
+	m.Preseed = orNull(p.PreseedTemplate)
+	switch p.Installer {
+	case profile.Debian:
+		m.RenderedPreseed = types.StringValue(got.answers)
+	case profile.Ubuntu:
+		m.RenderedAutoinstall = types.StringValue(got.answers)
+	}
 	m.BootArgs = stringList(p.BootArgs)
 	m.PasswordVersion = types.Int64Value(p.PasswordVersion)
 	m.HTTPProxy = orNull(p.HTTPProxy)

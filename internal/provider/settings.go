@@ -2,6 +2,7 @@ package provider
 
 import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/profile"
 )
 
 // The attributes that take a fixed set of values.
@@ -14,6 +15,14 @@ var (
 		{value: "bios", meaning: "x86_64 only"},
 		{value: "uefi", meaning: "the default for arm64"},
 		{value: "uefi-secure", meaning: "with Secure Boot and Microsoft's keys"},
+	}
+	installers = choices{
+		{value: profile.Debian, meaning: "debian-installer, which reads a preseed"},
+		{value: profile.Ubuntu, meaning: "subiquity, of Ubuntu's live-server ISOs"},
+	}
+	deliveries = choices{
+		{value: "http", meaning: "fetched from the build"},
+		{value: "seed", meaning: "on a volume labelled `cidata`, Ubuntu only"},
 	}
 	onErrors = choices{
 		{value: "destroy", meaning: "nothing of a failed build stays but its logs"},
@@ -31,7 +40,12 @@ var settingDocs = map[string]string{
 	"tpm": "Whether the guest has an emulated TPM 2.0 when scripts run and when the image is verified, which then requires one; default " +
 		"`false`. Each boot has a new, empty TPM, so nothing in the image can be bound to it. Deployments give their machines one. It " +
 		"takes the program `swtpm`.",
-	"preseed":   "Template of the installer's answers: a name from `preseeds.d`, or the path of a file.",
+	"installer": "Installer on the ISO. " + installers.markdown() + " The default is what the ISO's entry in `isos.d` says, then what a local " +
+		"ISO holds, then `debian`. A setting that an installer cannot express is an error.",
+	"autoinstall": "YAML document merged over the answers to Ubuntu's installer, with or without a key `autoinstall` around it: a name from " +
+		"`autoinstalls.d`, or the path of a file. Maps merge, scalars and lists replace.",
+	"answers":   "How the installer gets its answers. " + deliveries.markdown() + " It does not change the image.",
+	"preseed":   "Template of the answers to Debian's installer: a name from `preseeds.d`, or the path of a file.",
 	"install":   "Post-install script, run by the installer in the new system: a name from `installs.d`, or the path of a file.",
 	"boot_args": "Arguments added to the installer's kernel command line.",
 	"scripts": "Provisioning scripts, run as root over SSH in this order: names from `scripts.d`, or paths of files, " +

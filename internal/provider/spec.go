@@ -17,6 +17,7 @@ const guestDisk = "/dev/vda"
 // resolution is a wish with the configuration directories read and every reference followed.
 type resolution struct {
 	spec    build.Spec
+	answers string // the installer's, as they go into the key
 	config  *profile.Config
 	profile *profile.Resolved
 	digests digests
@@ -28,15 +29,18 @@ type isoError struct{ err error }
 func (e *isoError) Error() string { return fmt.Sprintf("cannot tell the digest of the ISO: %v", e.err) }
 func (e *isoError) Unwrap() error { return e.err }
 
-// preseedError is a preseed that does not render.
-type preseedError struct{ err error }
+// preseedError are answers that do not render.
+type preseedError struct {
+	setting string // the one that names their template or document
+	err     error
+}
 
 func (e *preseedError) Error() string { return e.err.Error() }
 func (e *preseedError) Unwrap() error { return e.err }
 
 // resolve reads the configuration and turns a wish into a spec and its digests. Plan and build both come through
 // here, so they agree on the key. Nothing is downloaded but, for an ISO that has one, its SHA256SUMS file.
-// Errors: profile.Errors, *isoError, *preseedError.
+// Errors: profile.Errors, *isoError, *baseError, *preseedError.
 func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	config, err := profile.Load(profile.Options{ConfigDir: r.configDir, ProjectDir: r.projectDir})
 	if err != nil {
@@ -45,6 +49,11 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if iso := w.request.ISO; iso != nil && iso.Path != "" {
 		if iso.Path, err = absolute(iso.Path, r.env.home); err != nil {
 			return nil, &isoError{err}
+		}
+	}
+	if w.base != nil {
+		if w.request.Override.Base, err = w.base.locate(); err != nil {
+			return nil, err
 		}
 	}
 	w.request.HostArch = r.host.Arch()
@@ -56,21 +65,39 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if err := cache.CheckName(spec.Name); err != nil {
 		return nil, profile.Errors{{Field: "name", Msg: err.Error()}}
 	}
-	withoutISO := resolved.ISO == profile.ISO{} // the request allows it
+	if spec.FromBase() {
+		w.unknown = w.unknown.forBase()
+		if !w.unknown.parts[partBase] {
+			if spec.Base.SHA256, err = r.store.ISODigest(ctx, spec.Base); err != nil {
+				return nil, &baseError{err}
+			}
+		}
+	}
+	withoutISO := resolved.ISO == profile.ISO{} // the request allows it, or there is a base
 	if !withoutISO && !w.unknown.parts[partISO] {
 		if spec.ISO.SHA256, err = r.store.ISODigest(ctx, spec.ISO); err != nil {
 			return nil, &isoError{err}
 		}
 	}
+	part, answers, err := spec.Answers()
+	setting := part
+	if spec.FromBase() {
+		setting = partBase
+	}
+	if err != nil {
+		return nil, &preseedError{setting, err}
+	}
 	inputs, err := spec.Inputs()
 	if err != nil {
-		return nil, &preseedError{err}
+		return nil, &preseedError{setting, err}
 	}
+	w.unknown.answersAre(part)
+	w.unknown.opaque = w.unknown.opaque || w.unknown.isoMay && !resolved.InstallerSaid
 	d := w.unknown.merge(inputs.Map())
 	if withoutISO {
 		delete(d.parts, partISO)
 	}
-	return &resolution{spec: spec, config: config, profile: resolved, digests: d}, nil
+	return &resolution{spec: spec, answers: string(answers), config: config, profile: resolved, digests: d}, nil
 }
 
 // specOf maps a resolved profile to the spec of its build. It is pure. The password stays behind: it is hashed when
@@ -83,6 +110,7 @@ func specOf(w wish, p *profile.Resolved, httpProxy string) build.Spec {
 		Firmware:        p.Firmware,
 		TPM:             p.TPM,
 		ISO:             isoFor(p.ISO),
+		Base:            baseFor(p.Base),
 		Preseed:         build.Preseed{Templates: p.Templates, Name: p.PreseedTemplate, Values: answers(p, httpProxy)},
 		Install:         build.Script{Name: p.Install.Name, Body: p.Install.Body},
 		DiskSize:        p.DiskSize,
@@ -97,6 +125,9 @@ func specOf(w wish, p *profile.Resolved, httpProxy string) build.Spec {
 		Timeouts: build.Timeouts{
 			Build: w.timeout, Install: p.InstallTimeout, SSH: p.SSHTimeout, Script: p.ScriptTimeout, Stall: p.StallTimeout,
 		},
+	}
+	if p.Installer == profile.Ubuntu {
+		s.Autoinstall = &build.Autoinstall{Over: []byte(p.Autoinstall.Body), Seed: p.Answers == "seed"}
 	}
 	for _, sc := range p.Scripts {
 		s.Scripts = append(s.Scripts, build.Script{Name: sc.Name, Body: sc.Body})

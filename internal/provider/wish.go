@@ -12,6 +12,7 @@ import (
 // wish is what a configuration asks for, free of Terraform's types.
 type wish struct {
 	request   profile.Request
+	base      *baseWish // given inline, nil for none
 	triggers  map[string]string
 	emulation bool
 	timeout   time.Duration // of the whole build
@@ -23,13 +24,14 @@ type wish struct {
 type unknowns struct {
 	parts  map[string]bool
 	opaque bool // not even the names of the parts are known
+	isoMay bool // the ISO may turn out to be one that tells another installer
 }
 
 // Parts of the key, as build.Spec names them.
 const (
 	partFirmware = "firmware"
 	partISO      = "iso"
-	partPreseed  = "preseed"
+	partPreseed  = "preseed" // of Debian; until the installer is known it stands for the answers of any
 	partInstall  = "install"
 	partDiskSize = "disk_size"
 	partBootArgs = "boot_args"
@@ -41,6 +43,15 @@ func (u *unknowns) mark(parts ...string) {
 	}
 	for _, p := range parts {
 		u.parts[p] = true
+	}
+}
+
+// answersAre gives the answers' part its name.
+func (u *unknowns) answersAre(part string) {
+	if u.parts[partPreseed] && part != partPreseed {
+		u.parts = maps.Clone(u.parts)
+		delete(u.parts, partPreseed)
+		u.mark(part)
 	}
 }
 

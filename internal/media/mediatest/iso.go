@@ -8,13 +8,19 @@ import (
 	"testing"
 )
 
+// Files has xorriso make the image iso of files elsewhere, by the path they have on it.
+func Files(t testing.TB, iso string, files map[string]string) {
+	t.Helper()
+	args := []string{"-as", "mkisofs", "-quiet", "-R", "-V", "TEST", "-o", iso, "-graft-points"}
+	for name, file := range files {
+		args = append(args, "/"+name+"="+file)
+	}
+	xorriso(t, args...)
+}
+
 // ISO has xorriso make an image of files by path, and returns its own path.
 func ISO(t testing.TB, files map[string][]byte) string {
 	t.Helper()
-	xorriso, err := exec.LookPath("xorriso")
-	if err != nil {
-		t.Skip("needs xorriso")
-	}
 	dir, iso := t.TempDir(), filepath.Join(t.TempDir(), "test.iso")
 	for name, data := range files {
 		path := filepath.Join(dir, name)
@@ -25,9 +31,17 @@ func ISO(t testing.TB, files map[string][]byte) string {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), xorriso, "-as", "mkisofs", "-quiet", "-R", "-V", "TEST", "-o", iso, dir)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	xorriso(t, "-as", "mkisofs", "-quiet", "-R", "-V", "TEST", "-o", iso, dir)
+	return iso
+}
+
+func xorriso(t testing.TB, args ...string) {
+	t.Helper()
+	tool, err := exec.LookPath("xorriso")
+	if err != nil {
+		t.Skip("needs xorriso")
+	}
+	if out, err := exec.CommandContext(t.Context(), tool, args...).CombinedOutput(); err != nil {
 		t.Fatalf("xorriso: %v\n%s", err, out)
 	}
-	return iso
 }

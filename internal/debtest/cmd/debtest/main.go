@@ -1,7 +1,7 @@
 // Command debtest prepares a real Debian installer on this machine and runs a command beside the package proxy
 // the installer needs:
 //
-//	debtest -dir DIR -- COMMAND ARGS…
+//	debtest [-dir DIR] [-arch ARCH] -- COMMAND ARGS…
 //
 // The command gets PIM_DEBTEST_ISO, PIM_DEBTEST_ISO_SHA256, PIM_DEBTEST_PROXY (the proxy's address for a guest
 // of QEMU's user networking) and PIM_DEBTEST_BOOT_ARGS (kernel parameters, may be empty) in its environment;
@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/debtest"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
 // Exit statuses of debtest itself, as shells and env(1) use them.
@@ -47,10 +48,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("debtest", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: debtest [-dir DIR] [-- COMMAND ARGS…]")
+		fmt.Fprintln(stderr, "usage: debtest [-dir DIR] [-arch ARCH] [-- COMMAND ARGS…]")
 		flags.PrintDefaults()
 	}
 	dir := flags.String("dir", defaultDir(), "folder that keeps the installer and the package files")
+	arch := flags.String("arch", string(host.X86_64), "architecture the installer is for: x86_64 or arm64")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -61,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	progress := func(line string) {
 		fmt.Fprintf(stderr, "debtest %5.1fs  %s\n", time.Since(begin).Seconds(), line)
 	}
-	kit, err := debtest.Prepare(ctx, *dir, progress)
+	kit, err := debtest.Prepare(ctx, *dir, host.Arch(*arch), progress)
 	if err != nil {
 		fmt.Fprintln(stderr, "debtest:", err)
 		return exitFailure

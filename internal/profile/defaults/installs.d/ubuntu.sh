@@ -25,10 +25,14 @@ if [ -n "$hostname" ]; then
     } >/etc/hosts
 fi
 
-if [ -n "$timezone" ] && [ -e "/usr/share/zoneinfo/$timezone" ]; then
+case $timezone in
+'' | UTC | Etc/UTC) ;; # what a system has that was told nothing
+*)
+    [ -e "/usr/share/zoneinfo/$timezone" ] || { echo "no time zone $timezone in this system" >&2; exit 1; }
     ln -sf "/usr/share/zoneinfo/$timezone" /etc/localtime
     echo "$timezone" >/etc/timezone
-fi
+    ;;
+esac
 
 if [ -n "$locale" ]; then
     case $locale in

@@ -17,8 +17,9 @@ if [[ ! -e /usr/sbin/policy-rc.d ]]; then
 fi
 
 # Unsafe I/O is safe here: a build that fails is thrown away, and one that succeeds ends with a sync.
-apt-get -q -y --no-install-recommends -o DPkg::Options::=--force-unsafe-io install \
-    cloud-init cloud-guest-utils qemu-guest-agent sudo systemd-resolved
+packages=(cloud-init cloud-guest-utils qemu-guest-agent sudo)
+[[ -e /lib/systemd/systemd-resolved ]] || packages+=(systemd-resolved) # before 2023 it came with systemd
+apt-get -q -y --no-install-recommends -o DPkg::Options::=--force-unsafe-io install "${packages[@]}"
 
 # Any wired interface gets its address by DHCP, whatever its name on the machine a clone runs on. cloud-init's own files
 # (10-cloud-init-*.network) come first in the alphabet, so what a datasource says wins.
@@ -57,7 +58,9 @@ locked=true
 if [[ -n $username && $(getent shadow "$username" | cut -d: -f2) == '$'* ]]; then
     locked=false
 fi
-cat >/etc/cloud/cloud.cfg.d/95_pim.cfg <<CONFIG
+# An image made from another one keeps that one's account when it has none of its own.
+if [[ -n $username || ! -e /etc/cloud/cloud.cfg.d/95_pim.cfg ]]; then
+    cat >/etc/cloud/cloud.cfg.d/95_pim.cfg <<CONFIG
 # The image's package sources are the ones to keep; /etc/hosts follows the host name.
 apt:
   preserve_sources_list: true
@@ -69,3 +72,4 @@ ${username:+  default_user:
 }  network:
     renderers: [netplan, networkd, eni]
 CONFIG
+fi
