@@ -2,7 +2,10 @@ package build
 
 import (
 	"context"
+	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,53 +16,156 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
 )
 
-// TestLostConnection loses the connection to the machine that builds. The build ends, its guest does not, and the next
-// build there ends that, whichever image it is for.
+// losses are the ways to lose a connection.
+var losses = map[string]func(*hosttest.SSHD){
+	"cut":    (*hosttest.SSHD).Cut,
+	"silent": (*hosttest.SSHD).Freeze, // the server goes on, with the guest's monitor in its hands
+}
+
+// later is an "installer" that acts after three seconds of its clock, which the firmware counts at 0x46c.
+func later(act []byte) []byte {
+	return append([]byte{
+		0xfb, 0x31, 0xc0, 0x8e, 0xd8, 0x8b, 0x1e, 0x6c, 0x04, 0x83, 0xc3, 55, // sti; bx = now + 55 ticks
+		0xf4, 0x39, 0x1e, 0x6c, 0x04, 0x72, 0xf9, // hlt until then
+	}, act...)
+}
+
+// TestLostConnection loses the connection to the machine that builds, once in each guest's life. The build takes up the
+// installation that goes on there, serves it again, and then the guest it boots.
 func TestLostConnection(t *testing.T) {
 	qemutest.Need(t)
-	for name, lose := range map[string]func(*hosttest.SSHD){
-		"cut":    (*hosttest.SSHD).Cut,
-		"silent": (*hosttest.SSHD).Freeze, // the server goes on, with the guest's monitor in its hands
-	} {
+	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			server := hosttest.StartSSHD(t)
-			b, s := testBuildOn(t, remote(t, server), installer(halt))
+			b, s := testBuildOn(t, remote(t, server, 0, 0), installer(later(reboot)))
+			s.Timeouts.SSH = 20 * time.Second
+			dir := b.Store.BuildDir(inputs(t, s).Key())
+			backs := 0
 			b.Progress = func(_ context.Context, m string) {
-				if strings.Contains(m, "guest: start") {
+				t.Log(m)
+				switch {
+				case strings.Contains(m, "guest: start"):
 					lose(server)
+				case strings.HasSuffix(m, "the connection to test is back"):
+					if backs++; backs == 1 {
+						askAgain(t, filepath.Join(dir, recordFile))
+					}
 				}
 			}
-			begun := time.Now()
-			fails(t, b, s, "install", "the connection to test was lost", "goes on there", "apply again", "(on test)")
-			if took := time.Since(begun); took > 20*time.Second {
-				t.Errorf("the build ended after %s", took)
+			fails(t, b, s, "boot", "no SSH connection within 20s", "(on test)", "Screenshot: ")
+			if backs != 2 {
+				t.Errorf("the connection came back %d times", backs)
 			}
-			here := host.NewLocal()
-			record, err := readRecord(here, filepath.Join(b.Store.BuildDir(inputs(t, s).Key()), recordFile))
-			if err != nil {
+			log, err := os.ReadFile(filepath.Join(dir, LogName))
+			if n := strings.Count(string(log), "the connection to test was lost, waiting for it"); err != nil || n != 2 {
+				t.Errorf("the log tells %d times of a lost connection, %v:\n%s", n, err, log)
+			}
+			if err := b.Store.DeleteLayer(t.Context(), layer(t, s)); err != nil {
 				t.Fatal(err)
 			}
-			if info, err := here.Stat(record.QMP); err != nil {
-				t.Errorf("the guest does not go on: %v, %v", info, err)
-			}
-			b.Host = remote(t, server)
-			b.Store = cache.NewStore(b.Host, filepath.Dir(filepath.Dir(b.Store.BuildDir("000000000000"))), t.TempDir())
-			b.Progress = func(_ context.Context, s string) { t.Log(s) }
-			awaitLock(t, b, record.Key)
-			other := s
-			other.DiskSize, other.Timeouts.Install = 2<<30, 2*time.Second
-			fails(t, b, other, "install", "did not end within 2s")
-			ended(t, record)
-			onlyLogs(t, b, other)
+			onlyLogs(t, b, s)
 		})
 	}
 }
 
-// remote is a connection that is quick to find that it is lost, and to let go of its locks then.
-func remote(t *testing.T, server *hosttest.SSHD) host.Host {
+// askAgain asks for the post-install script as the recorded guest does.
+func askAgain(t *testing.T, record string) {
+	r, err := readRecord(host.NewLocal(), record)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	base := regexp.MustCompile(`http://10\.0\.2\.2(:\d+/[^/]+/)`).FindStringSubmatch(strings.Join(r.Process.Argv, " "))
+	if base == nil {
+		t.Errorf("the guest knows no server: %q", r.Process.Argv)
+		return
+	}
+	resp, err := http.Get("http://127.0.0.1" + base[1] + installFile)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+}
+
+// TestConnectionThatStaysAway has a build end whose connection does not come back, or too late. Its guest does not, and
+// the next build there ends that, whichever image it is for.
+func TestConnectionThatStaysAway(t *testing.T) {
+	qemutest.Need(t)
+	for name, lose := range losses {
+		t.Run(name, func(t *testing.T) {
+			server := hosttest.StartSSHD(t)
+			b, s := testBuildOn(t, remote(t, server, 2*time.Second, 2*time.Second), installer(halt))
+			b.Progress = func(_ context.Context, m string) {
+				t.Log(m)
+				if strings.Contains(m, "guest: start") {
+					server.Silent(true)
+					lose(server)
+				}
+			}
+			fails(t, b, s, "install", "the connection to test was lost", "not come back within 2s", "goes on there", "apply again", "(on test)")
+			server.Silent(false)
+			nextEnds(t, server, b, s)
+		})
+	}
+	t.Run("not waited for", func(t *testing.T) {
+		server := hosttest.StartSSHD(t)
+		b, s := testBuildOn(t, remote(t, server, -1, 2*time.Second), installer(halt))
+		b.Progress = func(_ context.Context, m string) {
+			if t.Log(m); strings.Contains(m, "guest: start") {
+				server.Cut()
+			}
+		}
+		fails(t, b, s, "install", "the connection to test was lost", "goes on there", "(on test)")
+		nextEnds(t, server, b, s)
+	})
+	t.Run("too late", func(t *testing.T) {
+		server := hosttest.StartSSHD(t)
+		b, s := testBuildOn(t, remote(t, server, time.Minute, 2*time.Second), installer(halt))
+		locks := cache.NewStore(host.NewLocal(), filepath.Dir(filepath.Dir(b.Store.BuildDir("000000000000"))), t.TempDir())
+		b.Progress = func(_ context.Context, m string) {
+			switch t.Log(m); {
+			case strings.Contains(m, "guest: start"):
+				server.Cut()
+			case strings.HasSuffix(m, "waiting for it"):
+				awaitLock(t, locks, inputs(t, s).Key())
+			}
+		}
+		fails(t, b, s, "install", "the connection to test was lost", "another build may have begun", "(on test)")
+		nextEnds(t, server, b, s)
+	})
+}
+
+// nextEnds requires that the guest of a lost build goes on, and that the next build on its machine ends it.
+func nextEnds(t *testing.T, server *hosttest.SSHD, b *Builder, s Spec) {
+	t.Helper()
+	here := host.NewLocal()
+	record, err := readRecord(here, filepath.Join(b.Store.BuildDir(inputs(t, s).Key()), recordFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := here.Stat(record.QMP); err != nil {
+		t.Errorf("the guest does not go on: %v, %v", info, err)
+	}
+	b.Host = remote(t, server, 0, 2*time.Second)
+	b.Store = cache.NewStore(b.Host, filepath.Dir(filepath.Dir(b.Store.BuildDir("000000000000"))), t.TempDir())
+	b.Progress = func(_ context.Context, s string) { t.Log(s) }
+	awaitLock(t, b.Store, record.Key)
+	other := s
+	other.DiskSize, other.Timeouts.Install = 2<<30, 2*time.Second
+	fails(t, b, other, "install", "did not end within 2s")
+	ended(t, record)
+	onlyLogs(t, b, other)
+}
+
+// remote is a connection that is quick to find that it is lost.
+func remote(t *testing.T, server *hosttest.SSHD, patience, grace time.Duration) host.Host {
 	t.Helper()
 	config := server.Client()
-	config.DeadAfter, config.LockGrace = 2*time.Second, 2*time.Second
+	config.DeadAfter, config.Patience, config.LockGrace = 2*time.Second, patience, grace
 	h, err := host.DialSSH(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -73,9 +179,9 @@ func remote(t *testing.T, server *hosttest.SSHD) host.Host {
 }
 
 // awaitLock waits until the lock of a build that is lost is free again.
-func awaitLock(t *testing.T, b *Builder, key string) {
+func awaitLock(t *testing.T, s *cache.Store, key string) {
 	t.Helper()
-	unlock, err := b.Store.Lock(t.Context(), key, nil)
+	unlock, err := s.Lock(t.Context(), key, nil)
 	if err == nil {
 		err = unlock()
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -150,11 +151,12 @@ type Remote struct {
 	Host              string // a name, an address, or an alias of ~/.ssh/config
 	Port              int64
 	User              string
-	IdentityFile      string // absolute path
-	JumpHost          string // [user@]host[:port], several separated by commas
-	KnownHosts        string // absolute path
-	WorkDir           string // folder on that machine, absolute or below "~/"
-	MaxParallelBuilds int64  // 0 for no limit
+	IdentityFile      string         // absolute path
+	JumpHost          string         // [user@]host[:port], several separated by commas
+	KnownHosts        string         // absolute path
+	WorkDir           string         // folder on that machine, absolute or below "~/"
+	MaxParallelBuilds int64          // 0 for no limit
+	ReconnectTimeout  *time.Duration // how long a lost connection is waited for; nil for the default, 0 for not at all
 }
 
 // DefaultWorkDir is the folder on a remote that does not say.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/profile"
@@ -225,6 +226,10 @@ func TestLoadFaults(t *testing.T) {
 			"pim.yml", "build:\n  remotes:\n    pve: {host: pve.example.test, work_dir: pim}\n",
 			`pim.yml:3:45: build.remotes.pve.work_dir: "pim" is not an absolute path there, or one that begins with ~/`,
 		},
+		"remote's patience": {
+			"pim.yml", "build:\n  remotes:\n    pve: {host: pve.example.test, reconnect_timeout: -1s}\n",
+			`pim.yml:3:54: build.remotes.pve.reconnect_timeout: must be at least 0s, not -1s`,
+		},
 		"fewer builds than none": {
 			"pim.yml", "build:\n  max_parallel_builds: -1\n",
 			`pim.yml:2:24: build.max_parallel_builds: must be at least 0, not -1`,
@@ -375,6 +380,7 @@ build:
       known_hosts: known_hosts
       work_dir: /srv/pim
       max_parallel_builds: 2
+      reconnect_timeout: 5m
 `})
 	s, err := profile.LoadSettings(profile.Options{ConfigDir: dir})
 	if err != nil {
@@ -385,7 +391,7 @@ build:
 		"pve": {Type: "ssh", Host: "pve.example.test", WorkDir: profile.DefaultWorkDir},
 		"lab": {
 			Type: "ssh", Host: "lab", Port: 2222, User: "root", IdentityFile: filepath.Join(home, ".ssh/lab"), JumpHost: "jump.example.test",
-			KnownHosts: filepath.Join(dir, "known_hosts"), WorkDir: "/srv/pim", MaxParallelBuilds: 2,
+			KnownHosts: filepath.Join(dir, "known_hosts"), WorkDir: "/srv/pim", MaxParallelBuilds: 2, ReconnectTimeout: new(5 * time.Minute),
 		},
 	}
 	if !reflect.DeepEqual(s.Builders, builders) || !reflect.DeepEqual(s.Remotes, remotes) || s.MaxParallelBuilds != 1 {

@@ -55,6 +55,13 @@ func positive(v time.Duration) *Error {
 	return &Error{Msg: fmt.Sprintf("must be longer than nothing, not %v", v)}
 }
 
+func notNegative(v time.Duration) *Error {
+	if v >= 0 {
+		return nil
+	}
+	return &Error{Msg: fmt.Sprintf("must be at least 0s, not %v", v)}
+}
+
 // atLeastGiB keeps out a size given in the wrong unit.
 func atLeastGiB(v int64) *Error {
 	if v >= 1<<30 {

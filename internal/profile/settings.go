@@ -119,6 +119,7 @@ func (s *Settings) remote(d *decoder, key, value *yaml.Node, path string) {
 		plain("known_hosts", &r.KnownHosts, text),
 		plain("work_dir", &r.WorkDir, text, matches(`~?/.*[^/].*`, "an absolute path there, or one that begins with ~/")),
 		plain("max_parallel_builds", &r.MaxParallelBuilds, whole, atLeast(0, "")),
+		optional("reconnect_timeout", &r.ReconnectTimeout, duration, notNegative),
 	})
 	if r.Host == "" {
 		d.fail(key, path, &Error{Msg: "has no host", Hint: "add host: the machine's name or address"})

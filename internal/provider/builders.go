@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
@@ -50,6 +51,7 @@ type remoteModel struct {
 	KnownHosts        types.String `tfsdk:"known_hosts"`
 	WorkDir           types.String `tfsdk:"work_dir"`
 	MaxParallelBuilds types.Int64  `tfsdk:"max_parallel_builds"`
+	ReconnectTimeout  types.String `tfsdk:"reconnect_timeout"`
 }
 
 var (
@@ -111,6 +113,12 @@ func remoteAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "How many builds may run there at a time, whoever starts them; others wait. Default `0`: any number. For " +
 				"this machine say `build.max_parallel_builds` in `pim.yml`.",
 			Validators: []validator.Int64{int64validator.AtLeast(0)},
+		},
+		"reconnect_timeout": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "How long a build waits for a lost connection to come back, such as `5m`; meanwhile its guest " +
+				"goes on there. Default `2m`; `0s` to fail at once. The locks of a provider that was killed are free after a little longer.",
+			Validators: []validator.String{durationOrNone{}},
 		},
 	}
 }
@@ -204,6 +212,9 @@ func (m remoteModel) remote(at path.Path, env environment) (profile.Remote, diag
 		IdentityFile: file("identity_file", m.IdentityFile), JumpHost: m.JumpHost.ValueString(),
 		KnownHosts: file("known_hosts", m.KnownHosts), WorkDir: m.WorkDir.ValueString(),
 		MaxParallelBuilds: m.MaxParallelBuilds.ValueInt64(),
+	}
+	if patience, err := time.ParseDuration(m.ReconnectTimeout.ValueString()); err == nil {
+		r.ReconnectTimeout = &patience
 	}
 	if r.Type == "" {
 		r.Type = remoteTypes[0].value

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -73,7 +74,7 @@ func TestMergeBuilders(t *testing.T) {
 			"lab": {
 				"type": types.StringValue("ssh"), "host": types.StringValue("lab"), "port": types.Int64Value(2222), "user": types.StringValue("me"),
 				"identity_file": types.StringValue("~/.ssh/lab"), "jump_host": types.StringValue("jump"), "known_hosts": types.StringValue("/etc/hosts"),
-				"work_dir": types.StringValue("/srv/pim"), "max_parallel_builds": types.Int64Value(2),
+				"work_dir": types.StringValue("/srv/pim"), "max_parallel_builds": types.Int64Value(2), "reconnect_timeout": types.StringValue("0s"),
 			},
 		}),
 	}
@@ -88,7 +89,7 @@ func TestMergeBuilders(t *testing.T) {
 			"pve": {Type: "ssh", Host: "new", WorkDir: profile.DefaultWorkDir}, // the whole entry is replaced
 			"lab": {
 				Type: "ssh", Host: "lab", Port: 2222, User: "me", IdentityFile: filepath.Join(home, ".ssh/lab"), JumpHost: "jump",
-				KnownHosts: "/etc/hosts", WorkDir: "/srv/pim", MaxParallelBuilds: 2,
+				KnownHosts: "/etc/hosts", WorkDir: "/srv/pim", MaxParallelBuilds: 2, ReconnectTimeout: new(time.Duration),
 			},
 		},
 		MaxParallel: 3,
@@ -150,7 +151,7 @@ func TestRemoteFields(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("build:\n  remotes:\n    pve:\n")
 	for _, name := range slices.Sorted(maps.Keys(remoteAttributes())) {
-		value := map[string]string{"type": "ssh", "port": "1", "max_parallel_builds": "1"}[name]
+		value := map[string]string{"type": "ssh", "port": "1", "max_parallel_builds": "1", "reconnect_timeout": "1m"}[name]
 		if value == "" {
 			value = "/x"
 		}

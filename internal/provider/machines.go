@@ -162,6 +162,12 @@ func sshConfig(name string, r profile.Remote) host.SSHConfig {
 	if r.KnownHosts != "" {
 		c.KnownHosts = []string{r.KnownHosts}
 	}
+	if p := r.ReconnectTimeout; p != nil {
+		c.Patience = *p
+		if *p == 0 {
+			c.Patience = -1
+		}
+	}
 	return c
 }
 

@@ -29,6 +29,25 @@ func (v positiveDuration) ValidateString(ctx context.Context, req validator.Stri
 	}
 }
 
+// durationOrNone accepts what time.ParseDuration does, unless it is negative.
+type durationOrNone struct{}
+
+func (durationOrNone) Description(context.Context) string {
+	return `must be a duration such as "30s" or "2h45m", or "0s"`
+}
+
+func (v durationOrNone) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
+func (v durationOrNone) ValidateString(ctx context.Context, req validator.StringRequest, resp *validator.StringResponse) {
+	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
+		return
+	}
+	if d, err := time.ParseDuration(req.ConfigValue.ValueString()); err != nil || d < 0 {
+		resp.Diagnostics.AddAttributeError(req.Path, "Invalid duration",
+			fmt.Sprintf("%s is %q; it %s.", req.Path, req.ConfigValue.ValueString(), v.Description(ctx)))
+	}
+}
+
 // isoSource checks that an iso says where it comes from, once, and how its digest is known.
 type isoSource struct{}
 
