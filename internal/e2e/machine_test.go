@@ -117,7 +117,7 @@ func remoteTroubles(t *testing.T, w *workspace) {
 		t.Fatalf("cannot copy the install layer: %v: %s", err, out)
 	}
 	m.Leave(room)
-	laptop := w.on(t, m)
+	laptop := w.on(t, m, "reconnect_timeout: 10s")
 	r := laptop.workspace(t).with(append(small, "fetch=true")...)
 	r.linkStaysAway(t)
 	r.diskRunsFull(t)

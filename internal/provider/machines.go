@@ -105,7 +105,8 @@ func (ms *machines) get(ctx context.Context, name string) (*machine, error) {
 		return ms.local, nil
 	}
 	answer := ms.dialing.DoChan(name, func() (any, error) {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), reachTime, fmt.Errorf("no answer within %s", reachTime))
+		limit := ms.patience(name)
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), limit, fmt.Errorf("no answer within %s", limit))
 		defer cancel()
 		return ms.reach(ctx, name)
 	})
@@ -118,6 +119,18 @@ func (ms *machines) get(ctx context.Context, name string) (*machine, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+}
+
+// patience is how long a remote may take to answer: one that was there already, as long as is worth waiting for it.
+func (ms *machines) patience(name string) time.Duration {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if m := ms.reached[name]; m != nil {
+		if r, ok := m.link.(host.Remote); ok {
+			return max(reachTime, r.Patience())
+		}
+	}
+	return reachTime
 }
 
 // reach connects to a remote where that is needed.
