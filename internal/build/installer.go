@@ -132,7 +132,7 @@ func (st *state) serve(ctx context.Context, id provision.Identity) (base string,
 	server := preseed.Serve(ln, map[string][]byte{installFile: []byte(script)})
 	st.server = server
 	st.Defer("stop the preseed server", func(ctx context.Context) error {
-		if err := server.Close(ctx); st.server == server && !closed(st.serving) {
+		if err := server.Close(ctx); st.server == server && st.serving == st.link() {
 			return err
 		}
 		return nil // nobody could be served any more

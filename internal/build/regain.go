@@ -38,7 +38,8 @@ type regaining struct {
 	gone error // why there is no hope any more
 }
 
-// link is closed when the connection there is now is lost; nil for this machine, which is never out of reach.
+// link stands for the connection there is now: there is another one when this is lost. nil for this machine, which is never
+// out of reach.
 func (b *Builder) link() <-chan struct{} {
 	if r, ok := b.Host.(host.Remote); ok {
 		return r.Disconnected()
@@ -54,8 +55,7 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 	if !ok {
 		return errNotLost
 	}
-	_, _ = st.Host.Stat(st.dir) // whose own loss shows first in what goes through the connection
-	if !closed(since) {
+	if since == st.link() && !st.outOfReach() {
 		return errNotLost
 	}
 	st.regaining.mu.Lock()
@@ -65,7 +65,7 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 	}
 	limit, cancel := context.WithTimeoutCause(ctx, remote.Patience(), fmt.Errorf("it did not come back within %s", remote.Patience()))
 	defer cancel()
-	lost := closed(st.link())
+	lost := st.outOfReach()
 	if lost {
 		st.note(ctx, "connection", "lost", "the connection to "+remote.Name()+" was lost, waiting for it")
 	}
@@ -88,6 +88,12 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 	return nil
 }
 
+// outOfReach asks the machine something: the loss of a connection may first show in what goes through it.
+func (st *state) outOfReach() bool {
+	_, err := st.Host.Stat(st.dir)
+	return errors.Is(err, host.ErrDisconnected)
+}
+
 // takeUp has what the build has on the machine work through the connection there is now. It may be called again.
 func (st *state) takeUp(ctx context.Context) error {
 	for _, key := range st.locks {
@@ -100,7 +106,8 @@ func (st *state) takeUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if st.server == nil || !closed(st.serving) {
+	now := st.link()
+	if st.server == nil || st.serving == now {
 		return nil
 	}
 	select {
@@ -108,7 +115,6 @@ func (st *state) takeUp(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	now := st.link()
 	ln, err := st.Host.Listen(ctx, "tcp", "127.0.0.1:"+st.server.Port())
 	if err != nil {
 		return fmt.Errorf("cannot listen for the installer again: %w", err)
@@ -127,7 +133,9 @@ func repeatable(step func(context.Context, *state) error) func(context.Context, 
 			if !lost(err) || ctx.Err() != nil {
 				return err
 			}
-			if again := st.regain(ctx, since); again != nil {
+			if again := st.regain(ctx, since); errors.Is(again, errNotLost) {
+				return err
+			} else if again != nil {
 				return errors.Join(again, err)
 			}
 			if err := st.undo(ctx, begun); err != nil {
@@ -153,13 +161,4 @@ func (st *state) undo(ctx context.Context, n int) error {
 	st.cleanups = st.cleanups[:n]
 	st.vm, st.guest, st.server = nil, nil, nil
 	return errors.Join(errs...)
-}
-
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

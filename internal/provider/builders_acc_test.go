@@ -18,6 +18,7 @@ func TestAccProvider_badBuilders(t *testing.T) {
 		"this machine's name":  {`remotes = { local = { host = "pve" } }`, `(?s)remotes = .*local`},
 		"another type":         {`remotes = { pve = { host = "pve", type = "proxmox" } }`, `(?s)remotes\["pve"\].type.*ssh`},
 		"port":                 {`remotes = { pve = { host = "pve", port = 0 } }`, `(?s)remotes\["pve"\].port.*between 1 and 65535`},
+		"patience":             {`remotes = { pve = { host = "pve", reconnect_timeout = "-1s" } }`, `(?s)remotes\["pve"\].reconnect_timeout.*must be a duration`},
 		"folder":               {`remotes = { pve = { host = "pve", work_dir = "pim" } }`, `(?s)remotes\["pve"\].work_dir.*must be absolute, or begin with ~/`},
 		"not known yet":        {`builders = { x86_64 = [terraform_data.later.output] }`, `(?s)not known yet.*builders\["x86_64"\] to plan`},
 	} {
