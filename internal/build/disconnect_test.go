@@ -119,7 +119,7 @@ func TestConnectionThatStaysAway(t *testing.T) {
 				server.Cut()
 			}
 		}
-		fails(t, b, s, "install", "the connection to test was lost", "not come back within 0s", "goes on there", "(on test)")
+		fails(t, b, s, "install", "the connection to test was lost", "it is not waited for", "goes on there", "(on test)")
 		nextEnds(t, server, b, s)
 	})
 	t.Run("too late", func(t *testing.T) {

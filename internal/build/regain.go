@@ -28,8 +28,9 @@ func (e *notBackError) Error() string {
 func (e *notBackError) Unwrap() []error { return []error{host.ErrDisconnected, e.err} }
 
 var (
-	errNotLost  = errors.New("the connection to its machine was not")
-	errLockLost = errors.New("it came back too late, another build may have begun")
+	errNotLost   = errors.New("the connection to its machine was not")
+	errNotWaited = errors.New("it is not waited for (reconnect_timeout)")
+	errLockLost  = errors.New("it came back too late, another build may have begun")
 )
 
 // regaining is what a build knows of lost connections.
@@ -66,6 +67,10 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 	limit, cancel := context.WithTimeoutCause(ctx, remote.Patience(), fmt.Errorf("it did not come back within %s", remote.Patience()))
 	defer cancel()
 	lost := st.outOfReach()
+	if lost && remote.Patience() == 0 {
+		st.regaining.gone = &notBackError{remote.Name(), errNotWaited}
+		return st.regaining.gone
+	}
 	if lost {
 		st.note(ctx, "connection", "lost", "the connection to "+remote.Name()+" was lost, waiting for it")
 	}

@@ -143,7 +143,7 @@ func (h *SSH) Reconnect(ctx context.Context) error {
 	case h.redial <- struct{}{}:
 		defer func() { <-h.redial }()
 	case <-ctx.Done():
-		return h.failed(ctx.Err())
+		return h.failed(context.Cause(ctx))
 	}
 	if h.closing.Err() != nil {
 		return h.failed(fmt.Errorf("%w: it was closed", ErrDisconnected))
