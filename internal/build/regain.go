@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/provision"
@@ -74,13 +75,7 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 	if lost {
 		st.note(ctx, "connection", "lost", "the connection to "+remote.Name()+" was lost, waiting for it")
 	}
-	err := remote.Reconnect(limit)
-	for err == nil {
-		if err = st.takeUp(limit); err == nil || !errors.Is(err, host.ErrDisconnected) {
-			break
-		}
-		err = remote.Reconnect(limit) // it was lost once more
-	}
+	err := st.reconnect(limit, remote)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -91,6 +86,24 @@ func (st *state) regain(ctx context.Context, since <-chan struct{}) error {
 		st.note(ctx, "connection", "back", "the connection to "+remote.Name()+" is back")
 	}
 	return nil
+}
+
+// reconnect connects and takes up what there is, again when the connection is lost meanwhile.
+func (st *state) reconnect(ctx context.Context, remote host.Remote) error {
+	for {
+		err := remote.Reconnect(ctx)
+		if err == nil {
+			err = st.takeUp(ctx)
+		}
+		if !errors.Is(err, host.ErrDisconnected) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // outOfReach asks the machine something: the loss of a connection may first show in what goes through it.
