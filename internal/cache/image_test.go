@@ -37,7 +37,7 @@ func testManifest() Manifest {
 		Builder: "local", Accelerator: "tcg", AcceleratorReason: "no /dev/kvm <&>", Recipe: "1",
 		StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), BuiltAt: time.Date(2026, 1, 2, 3, 24, 5, 0, time.UTC),
 		Steps:           []Step{{"install", 1200.5}},
-		Verify:          &Verification{"0123456789abcdef0123456789abcdef", []string{"ssh-ed25519 AAAA"}, "done", "bios", false},
+		Verify:          &Verification{MachineID: "0123456789abcdef0123456789abcdef", HostKeys: []string{"ssh-ed25519 AAAA"}, CloudInit: "done"},
 		ProviderVersion: "0.1.0",
 	}
 }
