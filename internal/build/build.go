@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -26,17 +27,29 @@ type Builder struct {
 	Progress func(ctx context.Context, message string)
 }
 
-// steps turn a spec into a stored image, in this order. Each leaves its results in the state.
-var steps = []step{
-	{"iso", ensureISO},
-	{"accelerator", chooseAccelerator},
-	{"install", installLayer},
-	{"boot", bootGuest},
-	{"scripts", runScripts},
-	{"finalize", finalize},
-	{"compact", compact},
-	{"verify", verify},
-	{"publish", publish},
+// Steps turn a spec into a stored image, in this order: those of an installer, or baseSteps, and then the rest. Each
+// leaves its results in the state.
+var (
+	installSteps = []step{
+		{"iso", ensureISO},
+		{"accelerator", chooseAccelerator},
+		{"install", installLayer},
+	}
+	imageSteps = []step{
+		{"boot", bootGuest},
+		{"scripts", runScripts},
+		{"finalize", finalize},
+		{"compact", compact},
+		{"verify", verify},
+		{"publish", publish},
+	}
+)
+
+func (s Spec) steps() []step {
+	if s.FromBase() {
+		return slices.Concat(baseSteps, imageSteps)
+	}
+	return slices.Concat(installSteps, imageSteps)
 }
 
 // Build returns the stored image of a spec, building it when there is none. Any number of calls for one spec, in
@@ -75,7 +88,7 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 	if err != nil {
 		return nil, &Error{Step: "start", Err: err}
 	}
-	return st.run(ctx, steps)
+	return st.run(ctx, s.steps())
 }
 
 // stored is the valid stored image of a key, or nil when there is none or it is damaged and must be built anew.

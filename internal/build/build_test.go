@@ -29,6 +29,16 @@ var (
 	reboot = []byte{0xb0, 0xfe, 0xe6, 0x64, 0xf4} // outb 0xfe to port 0x64: the keyboard controller resets the machine
 )
 
+// printing is code that prints a text on the serial port, and then resets the machine.
+func printing(text string) []byte {
+	code := []byte{
+		0xe8, 0, 0, 0x5e, 0x83, 0xc6, 0x15, // call +0; pop si; add si, 21: the text's address
+		0xba, 0xf8, 0x03, // mov dx, 0x3f8
+		0x2e, 0xac, 0x84, 0xc0, 0x74, 0x03, 0xee, 0xeb, 0xf7, // cs lodsb; test al, al; jz +3; out dx, al; jmp -9
+	}
+	return append(append(append(code, reboot...), text...), 0)
+}
+
 // kernel is the smallest thing a PC boots as a Linux kernel: setup code that runs code in real mode and never gets to
 // Linux. Source: Documentation/arch/x86/boot.rst of the kernel.
 func kernel(code []byte) []byte {
@@ -156,6 +166,14 @@ func TestInstallerThatEndsTooEarly(t *testing.T) {
 	qemutest.Need(t)
 	b, s := testBuild(t, installer(reboot))
 	fails(t, b, s, "install", "without running the post-install script")
+	onlyLogs(t, b, s)
+}
+
+// A kernel that panics reboots, as it does at the end of an installation.
+func TestInstallerThatPanics(t *testing.T) {
+	qemutest.Need(t)
+	b, s := testBuild(t, installer(printing("Kernel panic - not syncing: test\r\n")))
+	fails(t, b, s, "install", "kernel panicked", "not syncing: test")
 	onlyLogs(t, b, s)
 }
 

@@ -13,6 +13,7 @@ type Error struct {
 	LogPath    string   // the build's log
 	Console    []string // last lines of the guest's serial console
 	Output     []string // last lines of the failing script
+	CloudInit  []string // last lines that cloud-init printed
 	Requests   []string // HTTP requests the guest made, oldest first; nil when the step serves none
 	Served     bool     // whether the step served files, so that no request at all is a finding
 	Unasked    string   // what it then never asked for
@@ -31,6 +32,7 @@ func (e *Error) Detail() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v\n", e.Err)
 	section(&b, "Last output of the script", e.Output)
+	section(&b, "Last output of cloud-init", e.CloudInit)
 	switch {
 	case len(e.Requests) > 0:
 		section(&b, "HTTP requests of the guest", e.Requests)

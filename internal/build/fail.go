@@ -50,6 +50,11 @@ func (st *state) fail(ctx context.Context, step string, err error) *Error {
 	if errors.As(err, &hint) {
 		failed.Hint = hint.hint
 	}
+	var cloudInit *provision.CloudInitError
+	if errors.As(err, &cloudInit) {
+		failed.CloudInit = cloudInit.Tail
+		return failed
+	}
 	var script *provision.ScriptError
 	if errors.As(err, &script) {
 		failed.Output = script.Tail

@@ -71,7 +71,11 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 			return err
 		}
 		st.Defer("end the guest's TPM", tpm.End)
-		record.TPM = tpm.Ref()
+		if record.TPM = tpm.Ref(); record.TPM != nil {
+			if err := st.record(record); err != nil {
+				return err
+			}
+		}
 	}
 	vm, err := qemu.Start(ctx, st.Host, m)
 	if err != nil {

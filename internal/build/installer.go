@@ -70,7 +70,8 @@ func (st *state) installerMachine(ctx context.Context, id provision.Identity, di
 
 // commandLine adds to the installer's own parameters the consoles, and what the user wants.
 func (st *state) commandLine(base string) string {
-	args := append(st.installer.commandLine(base), "console=tty0", "console="+qemu.SerialConsole(st.Arch))
+	args := append(st.installer.commandLine(base), "console=tty0", "console="+qemu.SerialConsole(st.Arch),
+		"panic=-1") // a kernel that panics reboots, which ends the guest, and nobody waits for a stall
 	if st.accel.Name == qemu.TCG {
 		args = append(args, "norandmaps") // emulation translates all code anew at every exec under ASLR: five times slower
 	}

@@ -53,7 +53,7 @@ func failingUbuntuInstaller(t *testing.T, h host.Host) {
 	}
 	result := make(chan error, 1)
 	go func() {
-		_, err := st.run(t.Context(), steps[:3])
+		_, err := st.run(t.Context(), installSteps)
 		result <- err
 	}()
 	select {

@@ -35,6 +35,7 @@ type Spec struct {
 	Firmware string    // "bios", "uefi" or "uefi-secure"
 	TPM      bool      // the guest has an emulated TPM 2.0 when scripts run and when it is verified
 	ISO      cache.ISO // with SHA256 filled in; only the digest is in the key
+	Base     cache.ISO // disk image to begin with instead of ISO, Install and BootArgs; zero for none
 	Preseed  Preseed   // rendered without the per-build values
 	Install  Script    // post-install script, run by the installer in the target
 	Scripts  []Script  // provisioning scripts, run over SSH in this order
@@ -91,9 +92,13 @@ func InstallFirmware(firmware string) string {
 	return firmware
 }
 
-// Answers are the installer's answers without what differs from build to build or must not be seen, and the name of the
+// Answers are the installer's answers, or a base image's seed, without what differs from build to build or must not be seen, and the name of the
 // part of the key that they are.
 func (s Spec) Answers() (part string, text []byte, err error) {
+	if s.FromBase() {
+		text, err = preseed.CloudConfig(s.Preseed.Values.WithoutSecrets(), "")
+		return "seed", text, err
+	}
 	if s.Autoinstall != nil {
 		text, err = preseed.Autoinstall{Values: s.Preseed.Values, Over: s.Autoinstall.Over}.Shown()
 		return "autoinstall", text, err
@@ -118,19 +123,28 @@ func (s Spec) installInputs() (cache.Inputs, error) {
 		{Name: "disk_size", Value: strconv.FormatInt(s.DiskSize, 10)},
 		{Name: "boot_args", Value: strings.Join(s.BootArgs, " ")},
 	}
+	return append(in, s.ownersInputs()...), nil
+}
+
+// ownersInputs are the parts that their owner counts.
+func (s Spec) ownersInputs() (in cache.Inputs) {
 	if s.PasswordVersion > 0 {
 		in = append(in, cache.Part{Name: "password_version", Value: strconv.FormatInt(s.PasswordVersion, 10)})
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.Triggers)) {
 		in = append(in, cache.Part{Name: "trigger:" + k, Value: cache.Digest([]byte(s.Triggers[k]))})
 	}
-	return in, nil
+	return in
 }
 
 // Inputs are the named parts of the cache key. A script is named "script:NAME" and digested by its bytes;
 // "scripts" is their order. Errors: a preseed template that does not render.
 func (s Spec) Inputs() (cache.Inputs, error) {
-	in, err := s.installInputs()
+	begin := s.installInputs
+	if s.FromBase() {
+		begin = s.baseInputs
+	}
+	in, err := begin()
 	if err != nil {
 		return nil, err
 	}

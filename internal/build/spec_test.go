@@ -86,6 +86,47 @@ func TestSecureBootSharesTheLayer(t *testing.T) {
 	}
 }
 
+// TestBaseInputs is TestInputs for an image with a base.
+func TestBaseInputs(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Spec)
+		inputs []string
+		layer  bool
+	}{
+		"base":             {func(s *Spec) { s.Base.SHA256 = "01" }, []string{"base"}, true},
+		"base place":       {func(s *Spec) { s.Base.Path = "/elsewhere.qcow2" }, nil, false},
+		"disk size":        {func(s *Spec) { s.DiskSize *= 2 }, []string{"disk_size"}, true},
+		"firmware":         {func(s *Spec) { s.Firmware = "uefi" }, []string{"firmware"}, true},
+		"hostname":         {func(s *Spec) { s.Preseed.Values.Hostname = "other" }, []string{"seed"}, false},
+		"packages":         {func(s *Spec) { s.Preseed.Values.Packages = []string{"nginx"} }, []string{"seed"}, false},
+		"user":             {func(s *Spec) { s.Preseed.Values.Username = "ada" }, []string{"seed"}, false},
+		"proxy":            {func(s *Spec) { s.Preseed.Values.HTTPProxy = "http://10.0.2.2:1/" }, nil, false},
+		"password":         {func(s *Spec) { s.Preseed.Values.PasswordHash = "$6$x" }, nil, false},
+		"password version": {func(s *Spec) { s.PasswordVersion = 2 }, []string{"password_version"}, false},
+		"trigger":          {func(s *Spec) { s.Triggers = map[string]string{"month": "june"} }, []string{"trigger:month"}, false},
+		"script":           {func(s *Spec) { s.Scripts[1].Body = []byte("3") }, []string{"script:two"}, false},
+	} {
+		a, b := testSpec(), testSpec()
+		for _, s := range []*Spec{&a, &b} {
+			s.ISO, s.Preseed.Templates, s.Install = cache.ISO{}, nil, Script{}
+			s.Base = cache.ISO{Path: "/base.qcow2", SHA256: "00"}
+		}
+		c.change(&b)
+		was, is := inputs(t, a), inputs(t, b)
+		if got := changed(was.Map(), is.Map()); !slices.Equal(got, c.inputs) {
+			t.Errorf("%s: changed inputs %v, want %v", name, got, c.inputs)
+		}
+		for _, installers := range []string{"iso", "preseed", "install", "boot_args"} {
+			if _, ok := is.Map()[installers]; ok {
+				t.Errorf("%s: %s is an input", name, installers)
+			}
+		}
+		if got := !slices.Equal(a.baseLayerInputs(), b.baseLayerInputs()); got != c.layer {
+			t.Errorf("%s: layer changed: %t, want %t", name, got, c.layer)
+		}
+	}
+}
+
 func inputs(t *testing.T, s Spec) cache.Inputs {
 	t.Helper()
 	in, err := s.Inputs()

@@ -34,7 +34,7 @@ type state struct {
 	log     *journal
 	started time.Time
 
-	iso       string // path of the verified installer ISO
+	iso       string // path of the verified installer ISO, or base image
 	accel     qemu.Accelerator
 	layer     *cache.Layer       // the installed disk
 	identity  provision.Identity // what the guest knows us by, and we it
@@ -73,7 +73,7 @@ func newState(b *Builder, s Spec, inputs cache.Inputs) (*state, error) {
 	st := &state{Builder: b, Spec: s, key: key, dir: dir, log: log, started: time.Now()}
 	st.manifest = cache.Manifest{
 		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: Format, Firmware: s.Firmware, TPM: s.TPM,
-		ISO: s.ISO.Name, Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
+		ISO: s.ISO.Name, Base: s.Base.Name, Inputs: inputs.Map(), Builder: b.Host.Name(), Recipe: Recipe, StartedAt: st.started.UTC(), ProviderVersion: b.Version,
 	}
 	return st, nil
 }

@@ -17,16 +17,21 @@ func installLayer(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := st.Store.Lock(ctx, key, func() { st.note(ctx, "install", "wait", "another build installs the same system") })
+	return st.layered(ctx, "install", key, func() (*cache.Layer, error) { return st.install(ctx, key) })
+}
+
+// layered leaves the layer of a key in st.layer, and its identity: the stored one, or the one that create makes.
+func (st *state) layered(ctx context.Context, step, key string, create func() (*cache.Layer, error)) error {
+	unlock, err := st.Store.Lock(ctx, key, func() { st.note(ctx, step, "wait", "another build makes the same layer") })
 	if err != nil {
 		return err
 	}
 	defer unlock() //nolint:errcheck // the lock ends with the process in any case
 	layer, err := st.Store.Layer(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, cache.ErrCorrupt) {
-		layer, err = st.install(ctx, key)
+		layer, err = create()
 	} else if err == nil {
-		st.note(ctx, "install", "reuse", "layer "+cache.Short(key))
+		st.note(ctx, step, "reuse", "layer "+cache.Short(key))
 		err = st.Store.UseLayer(layer)
 	}
 	if err != nil {

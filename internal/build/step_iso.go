@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
@@ -15,7 +16,10 @@ import (
 const spaceNeeded = 4 << 30
 
 // ensureISO has the installer's ISO on the host, with its digest verified.
-func ensureISO(ctx context.Context, st *state) error {
+func ensureISO(ctx context.Context, st *state) error { return st.ensure(ctx, "iso", st.ISO) }
+
+// ensure leaves the path on the host of an ISO, or a base image, in st.iso.
+func (st *state) ensure(ctx context.Context, step string, source cache.ISO) error {
 	free, err := st.Host.Free(st.dir)
 	if err != nil {
 		return fmt.Errorf("cannot tell the free space of the store: %w", err)
@@ -27,10 +31,10 @@ func ensureISO(ctx context.Context, st *state) error {
 		}
 	}
 	var told time.Time
-	st.iso, err = st.Store.EnsureISO(ctx, st.ISO, func(done, total int64) {
+	st.iso, err = st.Store.EnsureISO(ctx, source, func(done, total int64) {
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
-			st.note(ctx, "iso", "download", fmt.Sprintf("%d of %d MiB", done>>20, total>>20))
+			st.note(ctx, step, "download", fmt.Sprintf("%d of %d MiB", done>>20, total>>20))
 		}
 	})
 	return err

@@ -26,11 +26,21 @@ func bootGuest(ctx context.Context, st *state) error {
 	if err != nil {
 		return err
 	}
+	if st.FromBase() {
+		if m, err = st.seedBase(m); err != nil {
+			return err
+		}
+	}
 	if err := st.start(ctx, m); err != nil {
 		return err
 	}
 	if err := st.connect(ctx); err != nil {
-		return err
+		return st.unreachable(err)
+	}
+	if st.FromBase() {
+		if err := st.settleBase(ctx); err != nil {
+			return err
+		}
 	}
 	return st.whileUp(ctx, func(ctx context.Context) error {
 		return st.guest.Prepare(ctx, st.Preseed.Values.HTTPProxy)

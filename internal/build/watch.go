@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ func (st *state) awaitInstaller(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if exit.Reason == qemu.Reset && st.panicked() {
+		exit = qemu.Exit{Reason: qemu.Panic}
+	}
 	if exit.Reason != qemu.Reset && exit.Reason != qemu.Shutdown {
 		return &guestEndedError{exit}
 	}
@@ -34,6 +38,12 @@ func (st *state) awaitInstaller(ctx context.Context) error {
 		}
 	}
 	return errors.New("the installer ended without running the post-install script")
+}
+
+// panicked says whether the guest's kernel has: the installer's command line has it reboot then.
+func (st *state) panicked() bool {
+	text, err := st.console()
+	return err == nil && bytes.Contains(text, []byte("Kernel panic - not syncing"))
 }
 
 // watch waits for the guest's end while it looks for signs of life.

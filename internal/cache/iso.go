@@ -3,6 +3,7 @@ package cache
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -15,7 +16,7 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 )
 
-// ISO is an installer image and where it is to be had. Path, or a URL that is a file:// URL or an absolute path,
+// ISO is an installer image, or a disk image to begin with, and where it is to be had. Path, or a URL that is a file:// URL or an absolute path,
 // names a file on the provider's machine. There it is used where it is; a remote store takes a copy.
 type ISO struct {
 	Name        string // in the catalog, for messages
@@ -24,6 +25,7 @@ type ISO struct {
 	SHA256      string // 64 hex digits, with or without "sha256:" before them
 	ChecksumURL string // of a SHA256SUMS file, used when SHA256 is empty
 	Filename    string // the ISO's line in that file; "" for the last element of URL or Path
+	Kind        string // what messages call it, "" for "ISO"
 }
 
 // ErrNoChecksum is wrapped when nothing says which content a download must have.
@@ -46,7 +48,7 @@ func (e *ChecksumError) Error() string {
 func (s *Store) ISODigest(ctx context.Context, iso ISO) (string, error) {
 	sum, err := s.isoDigest(ctx, iso)
 	if err != nil {
-		return "", fmt.Errorf("cannot tell the checksum of ISO %q: %w", iso.Name, err)
+		return "", fmt.Errorf("cannot tell the checksum of %s: %w", iso.what(), err)
 	}
 	return sum, nil
 }
@@ -86,7 +88,7 @@ func (s *Store) isoDigest(ctx context.Context, iso ISO) (string, error) {
 func (s *Store) EnsureISO(ctx context.Context, iso ISO, progress func(done, total int64)) (string, error) {
 	file, err := s.ensureISO(ctx, iso, progress)
 	if err != nil {
-		return "", fmt.Errorf("cannot get ISO %q: %w", iso.Name, err)
+		return "", fmt.Errorf("cannot get %s: %w", iso.what(), err)
 	}
 	return file, nil
 }
@@ -106,6 +108,11 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 			err = &ChecksumError{Want: want, Got: got, URL: source}
 		}
 		return source, err
+	}
+	if local {
+		if done, err := s.inPlace(ctx, source, want); done || err != nil {
+			return source, err
+		}
 	}
 	// The digest is in the name, so that two ISOs of one file name, or two versions of one, get along.
 	dir := path.Join(s.cacheDir, "isos")
@@ -139,6 +146,8 @@ func (s *Store) ensureISO(ctx context.Context, iso ISO, progress func(done, tota
 	}
 	return file, d.run(ctx, want)
 }
+
+func (i ISO) what() string { return fmt.Sprintf("%s %q", cmp.Or(i.Kind, "ISO"), i.Name) }
 
 // local is the path of an ISO that is a file on the provider's machine.
 func (i ISO) local() (file string, ok bool, err error) {

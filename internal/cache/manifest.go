@@ -22,8 +22,9 @@ type Manifest struct {
 	Arch             host.Arch         `json:"arch"`
 	Format           string            `json:"format"`
 	Firmware         string            `json:"firmware"`
-	TPM              bool              `json:"tpm,omitempty"` // it was built and verified with one
-	ISO              string            `json:"iso"`           // the ISO's name in the catalog
+	TPM              bool              `json:"tpm,omitempty"`  // it was built and verified with one
+	ISO              string            `json:"iso"`            // the ISO's name in the catalog
+	Base             string            `json:"base,omitempty"` // file name of the base image, "" for an installed one
 	Inputs           map[string]string `json:"inputs"`
 	SHA256           string            `json:"sha256"` // of the image file, 64 hex digits
 	SizeBytes        int64             `json:"size_bytes"`

@@ -13,6 +13,7 @@ const (
 	sectorSize = 512
 	minEntry   = 128     // bytes of a GPT entry
 	maxEntries = 1 << 20 // bytes of all of them; the usual 128 are 16 KiB
+	mbrCode    = 440     // bytes before the disk signature
 	mbrEntry   = 446     // four of 16 bytes each
 	mbrEFI     = 0xef
 )

@@ -30,6 +30,7 @@ func TestImage(t *testing.T) {
 		{"Clone", cloneOfImage},
 		{"Autoinstall", autoinstall},
 		{"Deploy", deployImage},
+		{"Base", baseImage},
 		{"RemoteBuild", remoteBuild},
 		{"RemoteInstallation", remoteInstallation},
 		{"RemoteTroubles", remoteTroubles},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -111,7 +112,10 @@ func remoteInstallation(t *testing.T, w *workspace) {
 func remoteTroubles(t *testing.T, w *workspace) {
 	const room = 6 << 30 // of memory, if it were all written to
 	m := hosttest.StartMachine(t, hosttest.MachineOptions{Size: room})
-	must(t, os.CopyFS(m.Here(hosttest.WorkDir+"/layers"), os.DirFS(filepath.Join(w.data, "layers"))))
+	layers := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(w.data, "layers"), m.Here(hosttest.WorkDir)) // -a: a layer of another time is none
+	if out, err := layers.CombinedOutput(); err != nil {
+		t.Fatalf("cannot copy the install layer: %v: %s", err, out)
+	}
 	m.Leave(room)
 	laptop := w.on(t, m)
 	r := laptop.workspace(t).with(append(small, "fetch=true")...)
@@ -137,11 +141,13 @@ func (w *workspace) linkStaysAway(t *testing.T) {
 	if !strings.Contains(strings.Join(w.running(t), "\n"), "qemu") {
 		t.Error("the guest does not go on")
 	}
+	// Before its locks have run out, nobody may take the build for lost.
+	w.machine.Do("(for lock in " + hosttest.WorkDir + "/locks/*; do flock -w 180 $lock true || exit; done)")
 }
 
 // diskRunsFull gives a script more to write than there is room for.
 func (w *workspace) diskRunsFull(t *testing.T) {
-	a := w.toScript(t, "dd if=/dev/zero of=/large bs=1M count=1500 conv=fsync")
+	a := w.toScript(t, "head -c 1500M /dev/urandom >/large; sync")
 	w.machine.Leave(64 << 20)
 	if status := <-a.ended; status != 1 {
 		t.Fatalf("exit status %d with a full disk", status)
@@ -158,9 +164,10 @@ func (w *workspace) diskRunsFull(t *testing.T) {
 // twoLaptops has one laptop build and fetch an image, and another one wait for it and take it.
 func (w *workspace) twoLaptops(t *testing.T) {
 	m := w.machine
-	builds := w.toScript(t, "sleep 15")
+	builds := w.toScript(t, "sleep 30")
 	other := w.laptop(t).workspace(t).with(small...)
 	waits := other.applying(t)
+	w.awaitLocks(t, builds.ended, 2)
 	builds.cut(t, m, "a script runs")
 	w.awaitPart(t, builds.ended)
 	builds.cut(t, m, "the image is on its way")
@@ -196,22 +203,36 @@ func (w *workspace) twoLaptops(t *testing.T) {
 	}
 }
 
+// awaitLocks waits until so many processes of the machine hold locks of the store, or wait for one.
+func (b *bench) awaitLocks(t *testing.T, ended <-chan int, want int) {
+	t.Helper()
+	b.poll(t, ended, func() bool {
+		return strings.Count(strings.Join(b.running(t), "\n"), hosttest.WorkDir+"/locks/") >= want
+	})
+}
+
 // awaitPart waits until some of an image has arrived on the laptop.
 func (b *bench) awaitPart(t *testing.T, ended <-chan int) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	b.poll(t, ended, func() bool {
 		parts, err := filepath.Glob(filepath.Join(b.own, "fetches", "*", "*.part"))
 		must(t, err)
-		for _, p := range parts {
-			if info, err := os.Stat(p); err == nil && info.Size() > 0 {
-				return
-			}
-		}
+		return slices.ContainsFunc(parts, func(p string) bool {
+			info, err := os.Stat(p)
+			return err == nil && info.Size() > 0
+		})
+	})
+}
+
+// poll waits until ok, before an apply has ended.
+func (b *bench) poll(t *testing.T, ended <-chan int, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
 		select {
 		case status := <-ended:
-			t.Fatalf("apply ended with status %d before anything was fetched", status)
+			t.Fatalf("apply ended with status %d before that", status)
 		case <-tick.C:
 		}
 	}

@@ -53,6 +53,7 @@ func Load(o Options) (*Config, error) {
 	entries(files, "profiles.d", &errs, func(d *decoder, name string, n *yaml.Node) {
 		l := layer{at: d.at}
 		d.object(n, "", l.fields())
+		l.checkSource(d)
 		c.profiles[name] = l
 	})
 	entries(files, "isos.d", &errs, func(d *decoder, name string, n *yaml.Node) {
@@ -77,7 +78,7 @@ func builtIn(errs *Errors) map[string]layer {
 		panic(err) // the file is part of this package
 	}
 	layers := map[string]layer{}
-	d := &decoder{file: "embedded:" + embeddedBase, errs: errs}
+	d := &decoder{file: embeddedPrefix + embeddedBase, errs: errs}
 	if root := d.parse(data); root != nil {
 		d.pairs(root, "", func(key, n *yaml.Node) {
 			l := layer{at: map[string]place{}}

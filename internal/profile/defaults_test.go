@@ -23,7 +23,7 @@ func TestDefaultsAreComplete(t *testing.T) {
 	onPurpose := map[string]bool{
 		"Name": true, "Password": true, "PasswordVersion": true, "Domain": true, "MirrorHost": true, "MirrorPath": true,
 		"HTTPProxy": true, "GrubDevice": true, "Tasksel": true, "AuthorizedKeysURL": true,
-		"TPM": true, "Autoinstall": true, "InstallerSaid": true,
+		"Base": true, "TPM": true, "Autoinstall": true, "InstallerSaid": true,
 	}
 	v := reflect.ValueOf(*resolve(t, load(t, nil), profile.Request{Arch: host.X86_64}))
 	for i := range v.NumField() {

@@ -12,6 +12,7 @@ func (p *Profile) fields() []field {
 	domainName := orEmpty(matches(label+`(?:\.`+label+`)*`, "a domain name"))
 	return []field{
 		optional("iso", &p.ISO, text),
+		baseField(&p.Base),
 		optional("installer", &p.Installer, text, oneOf(Debian, Ubuntu)),
 		optional("firmware", &p.Firmware, text, oneOf("bios", "uefi", "uefi-secure")),
 		optional("tpm", &p.TPM, boolean),
@@ -68,6 +69,7 @@ func (l *layer) put(over layer) {
 	if l.at == nil {
 		l.at = map[string]place{}
 	}
+	l.oneSource(over)
 	said := map[string]bool{}
 	below := map[string]field{}
 	leaves("", l.fields(), func(path string, f field) { below[path] = f })

@@ -55,7 +55,7 @@ func findFiles(o Options, dirs ...string) (map[string]file, Errors) {
 	}
 	found := map[string]file{}
 	var errs Errors
-	errs = append(errs, scan(found, 0, embedded, dirs, func(name string) string { return "embedded:" + name })...)
+	errs = append(errs, scan(found, 0, embedded, dirs, func(name string) string { return embeddedPrefix + name })...)
 	for i, dir := range []string{o.ConfigDir, o.ProjectDir} {
 		if dir == "" {
 			continue

@@ -14,6 +14,7 @@ import (
 // Profile is a profile as written: nil is "not said here", an empty list is "none". The zero Profile says nothing.
 type Profile struct {
 	ISO       *string // name in the ISO catalog
+	Base      *ISO    // disk image to begin with, instead of an installer's ISO; see NewBase
 	Installer *string // Debian or Ubuntu; nil for what the ISO holds
 	Firmware  *string // "bios", "uefi" or "uefi-secure"
 	TPM       *bool
@@ -62,7 +63,8 @@ type Resolved struct {
 	Arch          host.Arch
 	Architectures []host.Arch // all the profile allows, Arch among them
 
-	ISO             ISO // zero only when Request.NoISO allows it and there is none
+	ISO             ISO // zero only with a Base, or when Request.NoISO allows it and there is none
+	Base            ISO // zero for an installed image; Installer, Templates, Install and what is for installers are zero else
 	Installer       string
 	InstallerSaid   bool // whether it comes from the profile or the request, not from the ISO
 	Firmware        string

@@ -15,9 +15,11 @@ import (
 // follow reads the scripts and templates a profile refers to into res.
 func (c *Config) follow(l *layer, res *Resolved) Errors {
 	var errs Errors
-	var e *Error
-	if res.Install, e = c.script("installs.d", value(l.Install)); e != nil {
-		errs = append(errs, l.fault("install", e))
+	if l.Base == nil {
+		var e *Error
+		if res.Install, e = c.script("installs.d", value(l.Install)); e != nil {
+			errs = append(errs, l.fault("install", e))
+		}
 	}
 	first := map[string]int{}
 	for i, ref := range l.Scripts {
@@ -33,7 +35,10 @@ func (c *Config) follow(l *layer, res *Resolved) Errors {
 		first[s.Name] = i
 		res.Scripts = append(res.Scripts, s)
 	}
-	if res.Installer == Ubuntu {
+	switch {
+	case l.Base != nil:
+		return errs
+	case res.Installer == Ubuntu:
 		return append(errs, c.document(l, res)...)
 	}
 	return append(errs, c.templates(l, res)...)

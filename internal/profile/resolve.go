@@ -31,18 +31,24 @@ func (c *Config) Resolve(r Request) (*Resolved, error) {
 	if e != nil {
 		return nil, Errors{e}
 	}
-	iso, e := c.chooseISO(r, l, arch) // no installer has a default for it
-	if e != nil {
-		errs = append(errs, e)
+	var base, iso ISO
+	var installer string
+	if l.Base != nil {
+		base, errs = l.settleBase(arch)
+	} else {
+		if iso, e = c.chooseISO(r, l, arch); e != nil { // no installer has a default for it
+			errs = append(errs, e)
+		}
+		installer = chooseInstaller(said, iso)
+		l = c.merge(installer, said)
+		errs = append(errs, cannotSay(installer, said)...)
 	}
-	installer := chooseInstaller(said, iso)
-	l = c.merge(installer, said)
 	res := l.plain()
-	res.Name, res.Arch, res.ISO, res.Installer, res.InstallerSaid = r.Name, arch, iso, installer, said.Installer != nil
+	res.Name, res.Arch, res.ISO, res.Base = r.Name, arch, iso, base
+	res.Installer, res.InstallerSaid = installer, said.Installer != nil
 	if res.Firmware, e = chooseFirmware(l, arch); e != nil {
 		errs = append(errs, e)
 	}
-	errs = append(errs, cannotSay(installer, said)...)
 	errs = append(errs, c.follow(l, res)...)
 	if len(errs) > 0 {
 		return nil, errs
@@ -75,6 +81,9 @@ func (c *Config) said(r Request) (*layer, Errors) {
 	over := layer{Profile: r.Override}
 	errs := over.check()
 	l.put(over)
+	if r.ISO != nil {
+		l.Base = nil
+	}
 	return l, errs
 }
 

@@ -30,6 +30,7 @@ func resolveDiagnostics(err error, at attributes) diag.Diagnostics {
 	var faults profile.Errors
 	var fault *profile.Error
 	var iso *isoError
+	var base *baseError
 	var answers *preseedError
 	switch {
 	case errors.As(err, &faults):
@@ -40,6 +41,9 @@ func resolveDiagnostics(err error, at attributes) diag.Diagnostics {
 		diags.AddAttributeError(at.of(fault), "Invalid image configuration", sentence(fault.Error()))
 	case errors.As(err, &iso):
 		diags.AddAttributeError(at.setting("iso"), "Cannot tell the ISO's digest", sentence(iso.err.Error())+"\n\n"+
+			"The digest is part of the image's key, so a plan needs it. Give sha256, or make the file or its SHA256SUMS readable.")
+	case errors.As(err, &base):
+		diags.AddAttributeError(at.setting("base"), "Cannot tell the base image's digest", sentence(base.err.Error())+"\n\n"+
 			"The digest is part of the image's key, so a plan needs it. Give sha256, or make the file or its SHA256SUMS readable.")
 	case errors.As(err, &answers):
 		diags.AddAttributeError(at.setting(answers.setting), "Cannot render the installer's answers", sentence(answers.err.Error()))
@@ -69,6 +73,9 @@ func (a attributes) of(f *profile.Error) path.Path {
 
 // setting is the attribute of a setting where the configuration gives it, the profile's name where it does not.
 func (a attributes) setting(name string) path.Path {
+	if name == "password_version" {
+		name = "password_wo_version" // as the image calls it
+	}
 	if a.own != nil && a.own(name) {
 		return path.Root(name)
 	}

@@ -15,6 +15,7 @@ type imageModel struct {
 	Profile    types.String `tfsdk:"profile"`
 	Arch       types.String `tfsdk:"arch"`
 	ISO        types.Object `tfsdk:"iso"`
+	Base       types.Object `tfsdk:"base"`
 	Triggers   types.Map    `tfsdk:"triggers"`
 	InputsLock types.Map    `tfsdk:"inputs_lock"`
 	imageSettings

@@ -93,7 +93,7 @@ func (r *runtime) planned(ctx context.Context, config *imageModel, exists bool) 
 // attributes tells which settings the configuration gives inline.
 func (m *imageModel) attributes() attributes {
 	given := map[string]bool{
-		"arch": !m.Arch.IsNull(), "iso": !m.ISO.IsNull(), "preseed": !m.Preseed.IsNull(), "install": !m.Install.IsNull(),
+		"arch": !m.Arch.IsNull(), "iso": !m.ISO.IsNull(), "base": !m.Base.IsNull(), "preseed": !m.Preseed.IsNull(), "install": !m.Install.IsNull(),
 		"scripts": !m.Scripts.IsNull(), "packages": !m.Packages.IsNull(), "boot_args": !m.BootArgs.IsNull(),
 		"firmware": !m.Firmware.IsNull(), "hostname": !m.Hostname.IsNull(), "domain": !m.Domain.IsNull(),
 		"username": !m.Username.IsNull(), "fullname": !m.Fullname.IsNull(), "timezone": !m.Timezone.IsNull(),
@@ -103,7 +103,7 @@ func (m *imageModel) attributes() attributes {
 		"grub_device": !m.GrubDevice.IsNull(), "authorized_keys_url": !m.AuthorizedKeysURL.IsNull(),
 		"disk_size": !m.DiskSize.IsNull(), "memory": !m.Memory.IsNull(), "cpus": !m.CPUs.IsNull(),
 		"on_error": !m.OnError.IsNull(), "tpm": !m.TPM.IsNull(), "installer": !m.Installer.IsNull(),
-		"autoinstall": !m.Autoinstall.IsNull(), "answers": !m.Answers.IsNull(),
+		"autoinstall": !m.Autoinstall.IsNull(), "answers": !m.Answers.IsNull(), "password_wo_version": !m.PasswordWOVersion.IsNull(),
 	}
 	return attributes{profile: path.Root("profile"), own: func(name string) bool { return given[name] }}
 }

@@ -21,7 +21,7 @@ import (
 // defaultCreateTimeout leaves room for an untrimmed installation by emulation.
 const defaultCreateTimeout = 4 * time.Hour
 
-const imageDescription = "A golden image: an operating system installed from its installer ISO, provisioned by shell scripts, " +
+const imageDescription = "A golden image: an operating system installed from its installer ISO, or a cloud image (`base`), provisioned by shell scripts, " +
 	"made generic for cloud-init, and stored as one standalone qcow2 file.\n\n" +
 	"The `id` is derived from everything that goes into the image. When one of those inputs changes, also when only the text of " +
 	"a script does, the plan replaces the image and names the input. An image with the same inputs that is already stored is " +
@@ -71,6 +71,7 @@ func contentAttributes() map[string]schema.Attribute {
 		"tpm":       schema.BoolAttribute{Optional: true, MarkdownDescription: settingDocs["tpm"]},
 		"installer": enum("installer", installers),
 		"iso":       isoAttribute(),
+		"base":      baseAttribute(),
 		"scripts":   list("scripts"),
 		"disk_size": schema.StringAttribute{Optional: true, CustomType: sizeType{}, MarkdownDescription: settingDocs["disk_size"]},
 		"triggers": schema.MapAttribute{

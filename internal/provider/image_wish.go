@@ -15,11 +15,15 @@ func (m *imageModel) wish() wish {
 	u := &w.unknown
 	w.request.Override = m.override(u)
 	w.request.ISO = inlineISO(m.ISO, &w.request.Override, u)
+	w.base = inlineBase(m.Base, u)
 	w.request.Override.PasswordVersion = u.number(m.PasswordWOVersion)
 	w.request.Name = m.Profile.ValueString()
 	w.request.Arch = host.Arch(m.Arch.ValueString())
 	w.emulation = m.Emulation.ValueBool()
 	w.triggers = triggers(m.Triggers, u)
+	if m.Username.IsUnknown() { // whether there is an account is known
+		w.request.Override.Username = &unknownUser
+	}
 
 	// These decide which parts there are, or all of them at once.
 	for _, v := range []value{m.Profile, m.Arch, m.Installer, m.Scripts, m.Triggers, m.PasswordWOVersion, m.TPM} {
@@ -89,6 +93,9 @@ func triggers(v types.Map, u *unknowns) map[string]string {
 	}
 	return out
 }
+
+// unknownUser stands for an account's name that is not known yet. What it goes into is unknown anyway.
+var unknownUser = "unknown"
 
 // placeholderISO stands for an ISO that is not known yet, so that the rest can be resolved without one.
 var placeholderISO = profile.ISO{URL: "https://unknown.invalid/unknown.iso", SHA256: strings.Repeat("0", 64)}

@@ -48,23 +48,31 @@ func (d *profileDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				"filename": computedText("Name of the file."),
 			},
 		},
+		"base": schema.SingleNestedAttribute{
+			Computed: true, MarkdownDescription: "The base image, for a profile that begins with one instead of an installation; null else.",
+			Attributes: map[string]schema.Attribute{
+				"source":   computedText("URL it is downloaded from, or path of a local file."),
+				"sha256":   computedText("SHA-256 of the image, in hexadecimal."),
+				"filename": computedText("Name of the file."),
+			},
+		},
 		"scripts": schema.ListNestedAttribute{
 			Computed: true, MarkdownDescription: "Provisioning scripts, in the order they run in.",
 			NestedObject: schema.NestedAttributeObject{Attributes: scriptAttributes()},
 		},
 		"install": schema.SingleNestedAttribute{
-			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system.",
+			Computed: true, MarkdownDescription: "Post-install script, run by the installer in the new system; null with a `base`.",
 			Attributes: scriptAttributes(),
 		},
 		"rendered_preseed": schema.StringAttribute{
 			Computed: true, Sensitive: true,
 			MarkdownDescription: "The answers to Debian's installer as they go into the key: without the password and what differs from build " +
-				"to build. Null for another installer.",
+				"to build. Null for another installer, and with a `base`.",
 		},
 		"rendered_autoinstall": schema.StringAttribute{
 			Computed: true, Sensitive: true,
 			MarkdownDescription: "The answers to Ubuntu's installer as they go into the key: the cloud-config with what `autoinstall` merges " +
-				"over it, without secrets and what differs from build to build. Null for another installer.",
+				"over it, without secrets and what differs from build to build. Null for another installer, and with a `base`.",
 		},
 		"password_version": schema.Int64Attribute{
 			Computed: true, MarkdownDescription: "Version of the profile's password, `0` when it is not counted. The password itself is never shown.",

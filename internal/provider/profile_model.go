@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"cmp"
+
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
@@ -14,6 +16,7 @@ type profileModel struct {
 	Arch          types.String  `tfsdk:"arch"`
 	Architectures types.List    `tfsdk:"architectures"`
 	ISO           *profileISO   `tfsdk:"iso"`
+	Base          *profileBase  `tfsdk:"base"`
 	Scripts       []scriptModel `tfsdk:"scripts"`
 	Install       *scriptModel  `tfsdk:"install"`
 	imageAnswers
@@ -51,6 +54,13 @@ type profileISO struct {
 	Filename types.String `tfsdk:"filename"`
 }
 
+// profileBase is the base image of a profile.
+type profileBase struct {
+	Source   types.String `tfsdk:"source"`
+	SHA256   types.String `tfsdk:"sha256"`
+	Filename types.String `tfsdk:"filename"`
+}
+
 // scriptModel is a script of a profile.
 type scriptModel struct {
 	Name   types.String `tfsdk:"name"`
@@ -69,22 +79,30 @@ func (m *profileModel) fill(got *resolution) {
 			SHA256: types.StringValue(s.ISO.SHA256), Filename: orNull(p.ISO.Filename),
 		}
 	}
+	if s.FromBase() {
+		m.Base = &profileBase{
+			Source: types.StringValue(cmp.Or(p.Base.URL, p.Base.Path)), SHA256: types.StringValue(s.Base.SHA256), Filename: orNull(p.Base.Filename),
+		}
+	}
 	m.Scripts = make([]scriptModel, len(p.Scripts))
 	for i, sc := range p.Scripts {
 		m.Scripts[i] = describeScript(sc)
 	}
-	install := describeScript(p.Install)
-	m.Install = &install
+	if !s.FromBase() {
+		install := describeScript(p.Install)
+		m.Install = &install
+	}
 	m.imageAnswers = answersOf(p)
 
 	m.Firmware = types.StringValue(p.Firmware)
 	m.TPM = types.BoolValue(p.TPM)
-	m.installerSettings = installerSettings{types.StringValue(p.Installer), orNull(p.Autoinstall.Name), types.StringValue(p.Answers)}
+	m.installerSettings = installerSettings{orNull(p.Installer), orNull(p.Autoinstall.Name), orNull(p.Answers)}
 	m.Preseed = orNull(p.PreseedTemplate)
-	if p.Installer == profile.Ubuntu {
-		m.RenderedAutoinstall = types.StringValue(got.answers)
-	} else {
+	switch p.Installer {
+	case profile.Debian:
 		m.RenderedPreseed = types.StringValue(got.answers)
+	case profile.Ubuntu:
+		m.RenderedAutoinstall = types.StringValue(got.answers)
 	}
 	m.BootArgs = stringList(p.BootArgs)
 	m.PasswordVersion = types.Int64Value(p.PasswordVersion)

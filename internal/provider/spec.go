@@ -40,7 +40,7 @@ func (e *preseedError) Unwrap() error { return e.err }
 
 // resolve reads the configuration and turns a wish into a spec and its digests. Plan and build both come through
 // here, so they agree on the key. Nothing is downloaded but, for an ISO that has one, its SHA256SUMS file.
-// Errors: profile.Errors, *isoError, *preseedError.
+// Errors: profile.Errors, *isoError, *baseError, *preseedError.
 func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	config, err := profile.Load(profile.Options{ConfigDir: r.configDir, ProjectDir: r.projectDir})
 	if err != nil {
@@ -49,6 +49,11 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if iso := w.request.ISO; iso != nil && iso.Path != "" {
 		if iso.Path, err = absolute(iso.Path, r.env.home); err != nil {
 			return nil, &isoError{err}
+		}
+	}
+	if w.base != nil {
+		if w.request.Override.Base, err = w.base.locate(); err != nil {
+			return nil, err
 		}
 	}
 	w.request.HostArch = r.host.Arch()
@@ -60,19 +65,31 @@ func (r *runtime) resolve(ctx context.Context, w wish) (*resolution, error) {
 	if err := cache.CheckName(spec.Name); err != nil {
 		return nil, profile.Errors{{Field: "name", Msg: err.Error()}}
 	}
-	withoutISO := resolved.ISO == profile.ISO{} // the request allows it
+	if spec.FromBase() {
+		w.unknown = w.unknown.forBase()
+		if !w.unknown.parts[partBase] {
+			if spec.Base.SHA256, err = r.store.ISODigest(ctx, spec.Base); err != nil {
+				return nil, &baseError{err}
+			}
+		}
+	}
+	withoutISO := resolved.ISO == profile.ISO{} // the request allows it, or there is a base
 	if !withoutISO && !w.unknown.parts[partISO] {
 		if spec.ISO.SHA256, err = r.store.ISODigest(ctx, spec.ISO); err != nil {
 			return nil, &isoError{err}
 		}
 	}
 	part, answers, err := spec.Answers()
+	setting := part
+	if spec.FromBase() {
+		setting = partBase
+	}
 	if err != nil {
-		return nil, &preseedError{part, err}
+		return nil, &preseedError{setting, err}
 	}
 	inputs, err := spec.Inputs()
 	if err != nil {
-		return nil, &preseedError{part, err}
+		return nil, &preseedError{setting, err}
 	}
 	w.unknown.answersAre(part)
 	w.unknown.opaque = w.unknown.opaque || w.unknown.isoMay && !resolved.InstallerSaid
@@ -93,6 +110,7 @@ func specOf(w wish, p *profile.Resolved, httpProxy string) build.Spec {
 		Firmware:        p.Firmware,
 		TPM:             p.TPM,
 		ISO:             isoFor(p.ISO),
+		Base:            baseFor(p.Base),
 		Preseed:         build.Preseed{Templates: p.Templates, Name: p.PreseedTemplate, Values: answers(p, httpProxy)},
 		Install:         build.Script{Name: p.Install.Name, Body: p.Install.Body},
 		DiskSize:        p.DiskSize,

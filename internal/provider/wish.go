@@ -12,6 +12,7 @@ import (
 // wish is what a configuration asks for, free of Terraform's types.
 type wish struct {
 	request   profile.Request
+	base      *baseWish // given inline, nil for none
 	triggers  map[string]string
 	emulation bool
 	timeout   time.Duration // of the whole build

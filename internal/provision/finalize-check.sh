@@ -70,6 +70,8 @@ none "belongs to the build's network" "$R"/etc/udev/rules.d/*-persistent-net.rul
     "$R"/var/lib/dhclient/*.lease* "$R"/var/lib/dhcpcd/* "$R"/var/lib/NetworkManager/*.lease
 none "is a cache" "$R"/var/cache/apt/archives/*.deb "$R"/var/lib/apt/lists/*_Packages
 none "is cloud-init's memory of the build" "$R/var/lib/cloud/instance" "$R"/var/lib/cloud/instances/*
+none "is cloud-init's network of the build" "$R"/etc/netplan/50-cloud-init.yaml "$R"/etc/network/interfaces.d/50-cloud-init* \
+    "$R"/etc/systemd/network/10-cloud-init-*.network
 
 # A disk has another name under another hypervisor.
 if grep -qsE '^[[:space:]]*/dev/(vd|sd|xvd|nvme)' "$R/etc/fstab"; then

@@ -80,6 +80,13 @@ wipe "$R/var/lib/systemd/random-seed" "$R/var/lib/urandom/random-seed" "$R/boot/
 if grep -qs '^pim:' "$R/etc/cloud/cloud-init.disabled"; then
     remove "$R/etc/cloud/cloud-init.disabled"
 fi
+# Of a base image's boot: its seed, which let the build in, and the network it wrote for the build's machine, where an
+# older `cloud-init clean` leaves that.
+if [ -d "$R/var/lib/cloud/instances" ]; then
+    find "$R/var/lib/cloud/instances" -xdev -type f -exec shred -n 1 -u {} +
+fi
+remove "$R"/etc/netplan/50-cloud-init.yaml "$R"/etc/network/interfaces.d/50-cloud-init* \
+    "$R"/etc/systemd/network/10-cloud-init-*.network
 if [ -z "$R" ] && command -v cloud-init >/dev/null; then
     cloud-init clean --logs --seed --configs all 2>/dev/null || cloud-init clean --logs --seed
 fi

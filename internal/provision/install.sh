@@ -1,5 +1,5 @@
 #!/bin/sh
-# Lets the build into the installed system by SSH, with keys made for this installation alone.
+# Lets the build into the system by SSH, with keys made for this system alone.
 (
 set -eu
 umask 077
@@ -10,7 +10,7 @@ if [ ! -x "$root/usr/sbin/sshd" ]; then
 fi
 
 mkdir -p "$root/root/.ssh"
-cat >"$root/root/.ssh/authorized_keys" <<'PIM_END'
+cat >>"$root/root/.ssh/authorized_keys" <<'PIM_END'
 @AUTHORIZED_KEY@
 PIM_END
 

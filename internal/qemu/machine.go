@@ -31,7 +31,7 @@ type Machine struct {
 	Binary     string    // QEMU, by FindBinary
 	Accel      string    // KVM, HVF or TCG
 	Firmware   Firmware
-	CPUs       int64
+	CPUs       int64    // an emulated x86_64 guest has one all the same
 	Memory     int64    // MiB
 	Disk       string   // qcow2 that the guest writes to; fast and not crash-safe, as a build's disk may be
 	Seed       string   // ISO 9660 image for cloud-init, a read-only second disk; "" for none
@@ -75,11 +75,20 @@ func (m Machine) Argv() []string {
 	return args
 }
 
+// cpus is one for an emulated x86_64 guest. Linux patches its own code while it boots, and QEMU before 10.1 lets another
+// CPU run what was there a moment before: "Oops: int3", a kernel panic, in one of some dozens of boots on a busy host.
+func (m Machine) cpus() int64 {
+	if m.Accel == TCG && m.Arch == host.X86_64 {
+		return 1
+	}
+	return m.CPUs
+}
+
 // platform is the board: CPU, memory, accelerator and what differs between the architectures.
 func (m Machine) platform() []string {
 	args := []string{
 		"-accel", m.Accel, // tcg uses a thread per CPU by itself wherever that is safe
-		"-smp", strconv.FormatInt(m.CPUs, 10),
+		"-smp", strconv.FormatInt(m.cpus(), 10),
 		"-m", strconv.FormatInt(m.Memory, 10) + "M",
 	}
 	cpu := "host"

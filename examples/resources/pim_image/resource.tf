@@ -39,6 +39,33 @@ resource "pim_image" "web" {
   }
 }
 
+# From a distribution's cloud image instead of an installation: minutes instead of an hour.
+resource "pim_image" "cloud" {
+  arch      = "x86_64"
+  hostname  = "cloud"
+  username  = "ops"
+  packages  = ["nginx"]
+  scripts   = ["base"]
+  disk_size = "10G"
+
+  base = {
+    source       = "https://example.com/noble/noble-server-cloudimg-amd64.img"
+    checksum_url = "https://example.com/noble/SHA256SUMS"
+  }
+}
+
+# From another image: a change of that one makes this one stale as well.
+resource "pim_image" "layered" {
+  arch     = "x86_64"
+  hostname = "layered"
+  scripts  = ["./scripts/app.sh"]
+
+  base = {
+    source = pim_image.web.path
+    sha256 = pim_image.web.sha256
+  }
+}
+
 output "image" {
   value = pim_image.web.path
 }

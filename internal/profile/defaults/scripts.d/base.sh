@@ -58,7 +58,9 @@ locked=true
 if [[ -n $username && $(getent shadow "$username" | cut -d: -f2) == '$'* ]]; then
     locked=false
 fi
-cat >/etc/cloud/cloud.cfg.d/95_pim.cfg <<CONFIG
+# An image made from another one keeps that one's account when it has none of its own.
+if [[ -n $username || ! -e /etc/cloud/cloud.cfg.d/95_pim.cfg ]]; then
+    cat >/etc/cloud/cloud.cfg.d/95_pim.cfg <<CONFIG
 # The image's package sources are the ones to keep; /etc/hosts follows the host name.
 apt:
   preserve_sources_list: true
@@ -70,3 +72,4 @@ ${username:+  default_user:
 }  network:
     renderers: [netplan, networkd, eni]
 CONFIG
+fi
