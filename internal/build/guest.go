@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
@@ -105,6 +107,9 @@ func (st *state) running() bool {
 	}
 }
 
+// lastWords is how long after a guest's last connection its end may become known, on a busy machine far away.
+const lastWords = 15 * time.Second
+
 // whileUp runs f with a context that ends when the guest does, so that nothing waits for a dead guest.
 func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
 	up, cancel := context.WithCancelCause(ctx)
@@ -122,6 +127,12 @@ func (st *state) whileUp(ctx context.Context, f func(context.Context) error) err
 		}
 	}()
 	err := f(up)
+	if errors.Is(err, provision.ErrConnectionLost) { // what ended the guest is known a moment after its connection has
+		select {
+		case <-up.Done():
+		case <-time.After(lastWords):
+		}
+	}
 	if err != nil && up.Err() != nil && ctx.Err() == nil {
 		return errors.Join(context.Cause(up), err)
 	}
