@@ -2,12 +2,15 @@ package build
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/host/hosttest"
+	"github.com/pim-tools/terraform-provider-pim/internal/provision"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu/qemutest"
 )
 
@@ -74,4 +77,39 @@ func onlyLogsOn(t *testing.T, m *hosttest.Machine, s Spec) {
 		}
 	}
 	onlyLogsIn(t, m.Here(hosttest.WorkDir), m.Here("/tmp"), s)
+}
+
+// TestGuestThatEndsUnderItsConnection wants the guest's end for a reason, and not what it did to a script.
+func TestGuestThatEndsUnderItsConnection(t *testing.T) {
+	onEachHost(t, guestThatEndsUnderItsConnection)
+}
+
+func guestThatEndsUnderItsConnection(t *testing.T, h host.Host) {
+	b, s := testBuildOn(t, h, installer(halt))
+	st, err := newState(b, s, inputs(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.log.Close()
+	defer st.cleanUp(t.Context(), nil) //nolint:errcheck // the test is over
+	st.accel.Name = qemu.TCG
+	disk := st.path("empty.qcow2")
+	if err := qemu.CreateDisk(t.Context(), h, disk, s.DiskSize); err != nil {
+		t.Fatal(err)
+	}
+	m, err := st.machine(t.Context(), "test", disk)
+	if err == nil {
+		err = st.start(t.Context(), m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = st.whileUp(t.Context(), func(ctx context.Context) error {
+		go st.vm.Kill(ctx) //nolint:errcheck // seen by whileUp
+		return &provision.ScriptError{Script: "x", Err: provision.ErrConnectionLost}
+	})
+	var ended *guestEndedError
+	if !errors.As(err, &ended) || ended.exit.Reason != qemu.Quit {
+		t.Errorf("got %v, want the guest's end", err)
+	}
 }

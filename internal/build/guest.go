@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
+	"github.com/pim-tools/terraform-provider-pim/internal/provision"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
@@ -74,7 +76,11 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 			return err
 		}
 		st.Defer("end the guest's TPM", tpm.End)
-		record.TPM = tpm.Ref()
+		if record.TPM = tpm.Ref(); record.TPM != nil {
+			if err := st.record(record); err != nil {
+				return err
+			}
+		}
 	}
 	vm, err := qemu.Start(ctx, st.Host, m)
 	if err != nil {
@@ -104,6 +110,9 @@ func (st *state) running() bool {
 	}
 }
 
+// lastWords is how long after a guest's last connection its end may become known, on a busy machine far away.
+const lastWords = 15 * time.Second
+
 // whileUp runs f with a context that ends when the guest does, so that nothing waits for a dead guest.
 func (st *state) whileUp(ctx context.Context, f func(context.Context) error) error {
 	up, cancel := context.WithCancelCause(ctx)
@@ -117,6 +126,12 @@ func (st *state) whileUp(ctx context.Context, f func(context.Context) error) err
 		cancel(err)
 	}()
 	err := f(up)
+	if errors.Is(err, provision.ErrConnectionLost) { // what ended the guest is known a moment after its connection has
+		select {
+		case <-up.Done():
+		case <-time.After(lastWords):
+		}
+	}
 	ended := up.Err() != nil
 	cancel(nil)
 	<-watched // the next step may have another guest

@@ -31,7 +31,7 @@ func TestNothingBootsUnderSecureBoot(t *testing.T) {
 		b, s := testBuildOn(t, h, installer(halt))
 		s.Firmware, s.Memory, s.Timeouts.SSH = qemu.UEFISecure, 256, 5*time.Minute
 		key := emptyLayer(t, b, s)
-		fails(t, b, s, "boot", "Secure Boot lets nothing on the disk boot", "shim-signed", "BdsDxe: failed")
+		fails(t, b, s, "boot", "nothing on the disk may boot under Secure Boot", "shim-signed", "BdsDxe: failed")
 		if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
 			t.Fatal(err)
 		}

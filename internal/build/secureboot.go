@@ -14,7 +14,7 @@ import (
 var refusal = regexp.MustCompile(`(?:BdsDxe: failed|Verification failed).*(?:Access Denied|Security Violation)|bad shim signature`)
 
 var errRefused = &hintError{
-	errors.New("Secure Boot lets nothing on the disk boot"),
+	errors.New("nothing on the disk may boot under Secure Boot"),
 	"/EFI/BOOT, the removable path, must hold the distribution's shim, signed by Microsoft, with its signed GRUB beside it. On " +
 		"Debian and Ubuntu have shim-signed and grub-efi-amd64-signed (grub-efi-arm64-signed) installed with the boot loader, and " +
 		"grub-installer/force-efi-extra-removable set. The kernel must be the distribution's own, too.",

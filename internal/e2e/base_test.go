@@ -58,13 +58,9 @@ func baseImage(t *testing.T, w *workspace) {
 	}
 
 	w.script(t, "layered", insideLayered+"echo edited")
-	must(t, os.RemoveAll(filepath.Join(w.data, "builds")))
-	d = d.with(append(d.vars, "verify=false")...)
-	if out := d.apply(t); !strings.Contains(out, "script:layered changed") {
+	if out := d.do(t, 2, "plan", "-detailed-exitcode"); !strings.Contains(out, "script:layered changed") {
 		t.Error("the plan's warning does not name the script")
 	}
-	if !d.logged(t, "layer", "reuse") {
-		t.Error("the rebuild did not start from the layer")
-	}
+	d.interrupt(t, "layer", "reuse")
 	d.do(t, 0, "destroy", "-auto-approve")
 }

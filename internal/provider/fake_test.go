@@ -91,7 +91,7 @@ func (b *fakeBuilder) Build(ctx context.Context, s build.Spec) (_ *cache.Image, 
 		return nil, err
 	}
 	m := cache.Manifest{
-		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: build.Format, Firmware: s.Firmware, Inputs: inputs.Map(),
+		Key: key, Name: s.Name, Profile: s.Profile, Arch: s.Arch, Format: build.Format, Firmware: s.Firmware, TPM: s.TPM, Inputs: inputs.Map(),
 		VirtualSizeBytes: s.DiskSize, Builder: b.host.Name(), Accelerator: "kvm", Recipe: build.Recipe, StartedAt: begun, BuiltAt: time.Now(),
 	}
 	if b.tcg {

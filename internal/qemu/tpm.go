@@ -87,7 +87,7 @@ func EndTPMAt(ctx context.Context, d host.Dialer, socket string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // the other side ends it
+	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := conn.Write(swtpmShutdown); err != nil {
 		return err

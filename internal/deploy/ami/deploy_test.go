@@ -172,7 +172,7 @@ func TestDeployFails(t *testing.T) {
 			server.Deny(test.deny)
 			p := pace()
 			if name == "stalls" {
-				p.Idle = 50 * time.Millisecond
+				p.Idle = 2 * time.Second
 			}
 			target := open(t, settings(t, server, map[string]any{"regions": []string{other}, "share_with": []string{buddy}}),
 				ami.Options{Pace: p, Settle: 200 * time.Millisecond})

@@ -117,7 +117,9 @@ def main():
     except Exception:
         commands(reporter, "Error", config["error-commands"], False)
         raise
-    run("umount", "-R", TARGET)
+    run("sync")
+    run("umount", "-R", "-l", TARGET)  # lazily: what is still busy must not keep the machine from its end
+    run("sync")
     run("reboot", "-f")
 
 
