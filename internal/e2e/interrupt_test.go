@@ -124,7 +124,7 @@ func (b *bench) running(t *testing.T) (all []string) {
 	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	must(t, err)
 	for _, p := range processes {
-		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(b.data)) {
+		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(b.data+"/")) {
 			all = append(all, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}

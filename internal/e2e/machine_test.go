@@ -112,9 +112,13 @@ func remoteInstallation(t *testing.T, w *workspace) {
 func remoteTroubles(t *testing.T, w *workspace) {
 	const room = 6 << 30 // of memory, if it were all written to
 	m := hosttest.StartMachine(t, hosttest.MachineOptions{Size: room})
-	layers := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(w.data, "layers"), m.Here(hosttest.WorkDir)) // -a: a layer of another time is none
-	if out, err := layers.CombinedOutput(); err != nil {
-		t.Fatalf("cannot copy the install layer: %v: %s", err, out)
+	layers := m.Here(hosttest.WorkDir + "/layers")
+	must(t, os.MkdirAll(layers, 0o700))
+	for _, name := range w.installed {
+		copied := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(w.data, "layers", name), layers) // -a: a layer of another time is none
+		if out, err := copied.CombinedOutput(); err != nil {
+			t.Fatalf("cannot copy the install layer: %v: %s", err, out)
+		}
 	}
 	m.Leave(room)
 	laptop := w.on(t, m, "reconnect_timeout: 10s")

@@ -61,7 +61,7 @@ func (b *bench) remote(t *testing.T, server *hosttest.SSHD) *bench {
 	t.Cleanup(func() { must(t, os.RemoveAll(r.data)) })
 	layers := filepath.Join(r.data, "layers")
 	must(t, os.MkdirAll(layers, 0o700))
-	for _, name := range b.files(t, "layers") {
+	for _, name := range b.installed {
 		must(t, os.Link(filepath.Join(b.data, "layers", name), filepath.Join(layers, name))) // nobody writes to one
 	}
 	must(t, os.CopyFS(r.config, os.DirFS(b.config)))

@@ -30,6 +30,8 @@ type bench struct {
 	kit     *debtest.Kit
 	machine *hosttest.Machine // that builds, nil for this one
 	own     string            // data_dir when a machine builds
+
+	installed []string // the files of the image's install layer, and of earlier runs'
 }
 
 // newBench prepares the x86_64 installer and a store that holds at most the layers of an earlier run.
