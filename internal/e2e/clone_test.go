@@ -81,7 +81,7 @@ func (c clone) start(t *testing.T, machine []string, userData string) map[string
 	must(t, os.WriteFile(filepath.Join(dir, "seed.iso"), seed, 0o600))
 	console := filepath.Join(dir, "console.log")
 	args := slices.Concat([]string{strconv.Itoa(int(cloneTime.Seconds()))}, machine, []string{
-		"-accel", "tcg", "-m", "1024", "-smp", "2", "-display", "none", "-snapshot",
+		"-accel", "tcg", "-m", "1024", "-display", "none", "-snapshot",
 		"-smbios", "type=11,value=io.systemd.credential:sysctl.extra=kernel.randomize_va_space=0", // faster under emulation
 		"-drive", "if=none,id=disk,format=" + c.format + ",file=" + c.image,
 		"-cdrom", filepath.Join(dir, "seed.iso"),

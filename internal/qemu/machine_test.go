@@ -128,7 +128,7 @@ func TestAcceleratorChangesTheCPUOnly(t *testing.T) {
 		var kept []string
 		for line := range strings.Lines(string(readable(m.Argv()))) {
 			switch option, _, _ := strings.Cut(line, " "); option {
-			case "-accel", "-cpu", "-smbios":
+			case "-accel", "-cpu", "-smp", "-smbios":
 			default:
 				kept = append(kept, line)
 			}
