@@ -43,8 +43,8 @@ func TestImage(t *testing.T) {
 		{"RemoteTroubles", remoteTroubles},
 	}, {
 		{"Deploy", deployImage},
-		{"Base", baseImage},
 		{"Autoinstall", autoinstall},
+		{"Base", baseImage},
 		{"EditedScript", editedScript},
 		{"Destroy", destroyImage},
 		{"InterruptedScript", interruptedScript},

@@ -211,8 +211,7 @@ StandardError=journal+console
 WantedBy=cloud-init.target
 `},
 	}
-	pack := `
-set -eu
+	const pack = `set -eu
 systemctl enable subiquity.service
 command -v wget || ln -s "$(command -v busybox)" /usr/local/bin/wget
 ln -s /lib/systemd/systemd /init

@@ -1,6 +1,8 @@
 package preseed
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"gopkg.in/yaml.v3"
@@ -81,11 +83,13 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 		c.PackageUpdate = true
 		c.Runcmd = [][]string{{"sh", "-c", fetchKeys, "sh", v.Username, v.AuthorizedKeysURL}}
 	}
-	text, err := yaml.Marshal(c)
-	if err != nil {
+	out := bytes.NewBufferString("#cloud-config\n")
+	enc := yaml.NewEncoder(out)
+	enc.SetIndent(2) // with its own 4, no other parser reads a text that begins with a line break
+	if err := errors.Join(enc.Encode(c), enc.Close()); err != nil {
 		return nil, fmt.Errorf("cannot render the base image's seed: %w", err)
 	}
-	return append([]byte("#cloud-config\n"), text...), nil
+	return out.Bytes(), nil
 }
 
 // account is the user that the installer would have made. Without a password sudo has nothing to ask for; the account
