@@ -201,6 +201,10 @@ func (s *session) reap(copied <-chan error, exited <-chan int, closed <-chan str
 			}
 		case <-grace:
 			_ = s.ch.Close()
+			if s.conn.lost() { // then that is why it hangs
+				s.settle(-1, chatter)
+				return
+			}
 			s.err = fmt.Errorf("%s: ended, but a child of it still holds its output: %w", s.argv[0], exec.ErrWaitDelay)
 			return
 		}
