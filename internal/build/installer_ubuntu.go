@@ -95,15 +95,16 @@ func (u *ubuntuInstaller) preamble() string {
 }
 
 // commandLine: "autoinstall" answers the question whether the disk may be written to. cloud-init of every version that
-// is on an ISO (20.1 to 26.1) takes ds=nocloud for a URL; nocloud-net is another name for it, deprecated since 24.1. No
-// shell or boot loader reads this line, so nothing is quoted. The medium was verified already, and nobody is there to take
-// it out. Sources: cloud-init's DataSourceNoCloud.py; casper(7).
+// is on an ISO (20.1 to 26.1) takes ds=nocloud for a URL; nocloud-net is another name for it, deprecated since 24.1. A seed
+// it finds by its label; with ds=nocloud, which is an answer already, it would not wait for one. No shell or boot loader
+// reads this line, so nothing is quoted. The medium was verified already, and nobody is there to take it out. Sources:
+// cloud-init's DataSourceNoCloud.py; casper(7); Ubuntu's "Autoinstall quick start".
 func (u *ubuntuInstaller) commandLine(base string) []string {
-	ds := "ds=nocloud;s=" + base
-	if u.Autoinstall.Seed {
-		ds = "ds=nocloud"
+	args := []string{"autoinstall", "fsck.mode=skip", "noprompt"}
+	if !u.Autoinstall.Seed {
+		args = append(args, "ds=nocloud;s="+base)
 	}
-	return []string{"autoinstall", ds, "fsck.mode=skip", "noprompt"}
+	return args
 }
 
 // report takes what the installer's webhook posts.

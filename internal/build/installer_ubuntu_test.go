@@ -169,7 +169,7 @@ func TestUbuntuAnswers(t *testing.T) {
 			line := " " + st.commandLine(base)
 			want, drive := " ds=nocloud;s="+base+" ", ""
 			if seed {
-				want, drive = " ds=nocloud ", st.path("answers.iso")
+				want, drive = " noprompt console=tty0 ", st.path("answers.iso") // nothing about a data source
 			}
 			if !strings.HasPrefix(line, " autoinstall") || !strings.Contains(line, want) || strings.Join(drives, " ") != drive {
 				t.Errorf("command line %q, drives %v", line, drives)
