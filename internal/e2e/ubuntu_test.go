@@ -29,7 +29,7 @@ func autoinstall(t *testing.T, w *workspace) {
 
 	out := unwrap(u.with("autoinstall=fails", "answers=seed").do(t, 1, "apply", "-auto-approve"))
 	for _, want := range []string{
-		"the installer failed: FAIL subiquity/Late/run/command_0 echo the last words; exit 7", "subiquity/Delivery seed-dir (cmdline,/dev/sr1)",
+		"the installer failed: FAIL subiquity/Late/run/command_0 echo the last words; exit 7", "subiquity/Delivery config-disk (/dev/sr1)",
 		"Logs of the installer: ",
 	} {
 		if !strings.Contains(out, want) {
@@ -214,7 +214,21 @@ WantedBy=cloud-init.target
 	const pack = `set -eu
 systemctl enable subiquity.service
 command -v wget || ln -s "$(command -v busybox)" /usr/local/bin/wget
-ln -s /lib/systemd/systemd /init
+cat >/init <<'END'
+#!/bin/sh
+# As casper does, it looks for its medium before anything else.
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+modprobe -a ahci sr_mod
+i=0
+until [ -b /dev/sr0 ] || [ $i -ge 30 ]; do
+    sleep 1
+    i=$((i + 1))
+done
+sleep 3 # for a second drive
+exec /lib/systemd/systemd
+END
+chmod 755 /init
 : >/etc/fstab
 : >/etc/machine-id
 cd /
