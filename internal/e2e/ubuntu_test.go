@@ -29,7 +29,7 @@ func autoinstall(t *testing.T, w *workspace) {
 
 	out := unwrap(u.with("autoinstall=fails", "answers=seed").do(t, 1, "apply", "-auto-approve"))
 	for _, want := range []string{
-		"the installer failed: FAIL subiquity/Late/run/command_0 echo the last words; exit 7", "subiquity/Delivery config-disk (/dev/sr1)",
+		"The installer failed: FAIL subiquity/Late/run/command_0 echo the last words; exit 7", "subiquity/Delivery config-disk (/dev/sr1)",
 		"Logs of the installer: ",
 	} {
 		if !strings.Contains(out, want) {
