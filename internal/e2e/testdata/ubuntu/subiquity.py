@@ -60,7 +60,7 @@ def install(config):
     run("mount", disk + "2", TARGET)
     run("cp", "-ax", "/.", TARGET)
     run("sh", "-c", "cd %s && rm -rf init target var/lib/cloud var/log/installer usr/local/bin/* usr/local/sbin/* "
-        "etc/systemd/system/subiquity.service etc/systemd/system/cloud-init.target.wants" % TARGET)
+        "etc/systemd/system/subiquity.service etc/systemd/system/cloud-init.target.wants/subiquity.service" % TARGET)
     write("etc/fstab", "UUID=%s / ext4 defaults 0 1\n" % said("blkid", "-s", "UUID", "-o", "value", disk + "2"))
     for name in "dev", "proc", "sys":
         run("mount", "--rbind", "/" + name, TARGET + "/" + name)
