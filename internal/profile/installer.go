@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -129,17 +128,12 @@ func (c *Config) documentFile(ref string) (file, *Error) {
 	if strings.Contains(ref, "/") {
 		return c.outside(ref)
 	}
-	best := file{tree: -1}
-	for _, end := range []string{"", ".yml", ".yaml"} {
-		if f, ok := c.files[path.Join("autoinstalls.d", ref+end)]; ok && f.tree > best.tree {
-			best = f
-		}
-	}
-	if best.tree < 0 {
-		return best, &Error{
+	f, ok := c.highest("autoinstalls.d", ref, ".yml", ".yaml")
+	if !ok {
+		return f, &Error{
 			Msg:  fmt.Sprintf("no document %q in autoinstalls.d", ref),
 			Hint: suggest(ref, c.names("autoinstalls.d", ".yml", ".yaml")),
 		}
 	}
-	return best, nil
+	return f, nil
 }

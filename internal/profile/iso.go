@@ -108,9 +108,6 @@ func NewISO(location, sha256, checksumURL, filename, workDir string) (ISO, error
 
 // chooseISO follows the request, then the profile's iso, then takes the only ISO there is for the architecture.
 func (c *Config) chooseISO(r Request, l *layer, arch host.Arch) (ISO, *Error) {
-	if l.Base != nil {
-		return ISO{}, nil
-	}
 	if r.ISO != nil {
 		iso := *r.ISO
 		if iso.Arch != "" && iso.Arch != arch {

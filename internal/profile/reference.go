@@ -89,6 +89,18 @@ func (c *Config) outside(ref string) (file, *Error) {
 	return file{name: filepath.Base(p), path: p, fsys: os.DirFS(filepath.Dir(p))}, nil
 }
 
+// highest finds the file in dir that is called ref, with or without one of the endings: of several the one in the higher
+// tree, and in one tree the first.
+func (c *Config) highest(dir, ref string, endings ...string) (file, bool) {
+	best := file{tree: -1}
+	for _, end := range append([]string{""}, endings...) {
+		if f, ok := c.files[path.Join(dir, ref+end)]; ok && f.tree > best.tree {
+			best = f
+		}
+	}
+	return best, best.tree >= 0
+}
+
 // names lists what may be referred to in a directory.
 func (c *Config) names(dir string, endings ...string) []string {
 	set := map[string]bool{}

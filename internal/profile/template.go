@@ -59,13 +59,8 @@ func (c *Config) template(ref string) (string, file, *Error) {
 // templateName finds the template that "debian", "debian.cfg" or "debian.cfg.tmpl" stands for. Of a debian.cfg and
 // a debian.cfg.tmpl the one in the higher tree counts.
 func (c *Config) templateName(ref string) (string, bool) {
-	best := file{tree: -1}
-	for _, end := range []string{"", ".tmpl", ".cfg.tmpl", ".cfg"} {
-		if f, ok := c.files[path.Join("preseeds.d", ref+end)]; ok && f.tree > best.tree {
-			best = f
-		}
-	}
-	return path.Base(best.name), best.tree >= 0
+	f, ok := c.highest("preseeds.d", ref, ".tmpl", ".cfg.tmpl", ".cfg")
+	return path.Base(f.name), ok
 }
 
 // templateSet checks what rendering would only find in the middle of a build: syntax, missing templates, cycles.
