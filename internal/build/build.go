@@ -30,9 +30,10 @@ type Builder struct {
 // Steps turn a spec into a stored image, in this order: those of an installer, or baseSteps, and then the rest. Each
 // leaves its results in the state.
 var (
+	accelerate   = step{"accelerator", repeatable(chooseAccelerator)}
 	installSteps = []step{
 		{"iso", repeatable(ensureISO)},
-		{"accelerator", repeatable(chooseAccelerator)},
+		accelerate,
 		{"install", repeatable(installLayer)},
 	}
 	imageSteps = []step{

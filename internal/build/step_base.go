@@ -19,7 +19,7 @@ import (
 // baseSteps take the place of the installer's where an image begins with another one.
 var baseSteps = []step{
 	{"base", repeatable(ensureBase)},
-	{"accelerator", chooseAccelerator},
+	accelerate,
 	{"layer", repeatable(baseLayer)},
 }
 
