@@ -60,36 +60,57 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 	if err != nil {
 		return nil, &Error{Step: "inputs", Err: err}
 	}
-	key := inputs.Key()
-	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
+	st, img, err := b.begin(ctx, s, inputs)
+	for host.BackAfter(ctx, b.Host, err, func(lost string) { b.progress(ctx, lost) }) {
+		st, img, err = b.begin(ctx, s, inputs)
+	}
+	if img != nil || err != nil {
 		return img, err
 	}
-	unlock, err := b.Store.Lock(ctx, key, func() { b.progress(ctx, "another run builds this image: waiting for it") })
-	if err != nil {
-		return nil, &Error{Step: "lock", Err: err}
-	}
-	defer unlock() //nolint:errcheck // the lock ends with the process in any case
-	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
-		return img, err
-	}
-	if err := b.reap(ctx, key); err != nil {
-		return nil, &Error{Step: "start", Err: err}
-	}
-	release, err := b.slot(ctx)
-	if err != nil {
-		return nil, &Error{Step: "slot", Err: err}
-	}
-	defer release() //nolint:errcheck // the slot ends with the process, too
+	defer st.release()
 	if limit := s.Timeouts.Build; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("the build did not end within %s", limit))
 		defer cancel()
 	}
+	return st.run(ctx, s.steps())
+}
+
+// begin waits until a build may begin: until no other makes the same image, and a slot is free. When the image is there,
+// it returns that instead.
+func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (*state, *cache.Image, error) {
+	key := inputs.Key()
+	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
+		return nil, img, err
+	}
+	unlock, err := b.Store.Lock(ctx, key, func() { b.progress(ctx, "another run builds this image: waiting for it") })
+	if err != nil {
+		return nil, nil, &Error{Step: "lock", Err: err}
+	}
+	release := func() { _ = unlock() } // locks end with the process in any case
+	begun := false
+	defer func() {
+		if !begun {
+			release()
+		}
+	}()
+	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
+		return nil, img, err
+	}
+	if err := b.reap(ctx, key); err != nil {
+		return nil, nil, &Error{Step: "start", Err: err}
+	}
+	leave, err := b.slot(ctx)
+	if err != nil {
+		return nil, nil, &Error{Step: "slot", Err: err}
+	}
+	release = func() { _, _ = leave(), unlock() }
 	st, err := newState(b, s, inputs)
 	if err != nil {
-		return nil, &Error{Step: "start", Err: err}
+		return nil, nil, &Error{Step: "start", Err: err}
 	}
-	return st.run(ctx, s.steps())
+	st.release, begun = release, true
+	return st, nil, nil
 }
 
 // stored is the valid stored image of a key, or nil when there is none or it is damaged and must be built anew.

@@ -139,6 +139,47 @@ func TestConnectionThatStaysAway(t *testing.T) {
 	})
 }
 
+// TestLostConnection_whileWaiting loses the connection while another build is waited for. The wait goes on over the next
+// one, and with nothing of the old one in its way.
+func TestLostConnection_whileWaiting(t *testing.T) {
+	qemutest.Need(t)
+	for _, step := range []string{"lock", "slot"} {
+		t.Run(step, func(t *testing.T) {
+			server := hosttest.StartSSHD(t)
+			b, s := testBuildOn(t, remote(t, server, 0, time.Minute), installer(halt))
+			b.MaxParallel, s.Timeouts.Install = 1, 2*time.Second
+			data := filepath.Dir(filepath.Dir(b.Store.BuildDir("000000000000")))
+			here := cache.NewStore(host.NewLocal(), data, t.TempDir())
+			var unlock func() error
+			var err error
+			if step == "slot" {
+				unlock, err = here.TrySlot(t.Context(), 0)
+			} else {
+				unlock, err = here.Lock(t.Context(), inputs(t, s).Key(), nil)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			waits := 0
+			b.Progress = func(_ context.Context, m string) {
+				t.Log(m)
+				if !strings.HasPrefix(m, "another run builds") && !strings.HasPrefix(m, "all build slots") {
+					return
+				}
+				if waits++; waits == 1 {
+					server.Cut()
+				} else if err := unlock(); err != nil {
+					t.Error(err)
+				}
+			}
+			fails(t, b, s, "install", "did not end within 2s")
+			if waits != 2 {
+				t.Errorf("%d waits", waits)
+			}
+		})
+	}
+}
+
 // nextEnds requires that the guest of a lost build goes on, and that the next build on its machine ends it.
 func nextEnds(t *testing.T, server *hosttest.SSHD, b *Builder, s Spec) {
 	t.Helper()

@@ -52,6 +52,7 @@ type state struct {
 
 	cleanups  []cleanup
 	locks     []string // keys of the locks that are held
+	release   func()   // gives back the build's lock and slot
 	regaining regaining
 }
 

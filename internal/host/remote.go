@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -22,4 +23,17 @@ type Remote interface {
 	// Reattach finds a process again that was started through a lost connection. The error of one of which nothing is
 	// left wraps ErrNotFound.
 	Reattach(ctx context.Context, ref ProcessRef) (*SSHProcess, error)
+}
+
+// BackAfter tells whether what failed with err on h can be tried again: because the connection was lost, and has come back
+// within the Patience. Locks of the first attempt are given back then. waiting is told that the connection is waited for.
+func BackAfter(ctx context.Context, h Host, err error, waiting func(message string)) bool {
+	remote, ok := h.(Remote)
+	if !ok || !errors.Is(err, ErrDisconnected) || remote.Patience() == 0 {
+		return false
+	}
+	waiting("the connection to " + remote.Name() + " was lost, waiting for it")
+	ctx, cancel := context.WithTimeout(ctx, remote.Patience())
+	defer cancel()
+	return remote.Reconnect(ctx) == nil
 }

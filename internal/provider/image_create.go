@@ -18,6 +18,7 @@ import (
 
 	"github.com/pim-tools/terraform-provider-pim/internal/build"
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
+	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/preseed"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
@@ -186,10 +187,13 @@ func (m *machine) refer(ctx context.Context, key, id, reference string) error {
 	return errors.Join(m.store.AddRef(ctx, id, reference), unlock())
 }
 
-func (m *machine) lock(ctx context.Context, key string) (func() error, error) {
-	return m.store.Lock(ctx, key, func() {
-		tflog.Info(ctx, "another run works on this image: waiting for it", map[string]any{"key": cache.Short(key)})
-	})
+// lock waits for the lock of a key, also over the loss of a connection.
+func (m *machine) lock(ctx context.Context, key string) (unlock func() error, err error) {
+	tell := func(message string) { tflog.Info(ctx, message, map[string]any{"key": cache.Short(key)}) }
+	for again := true; again; again = host.BackAfter(ctx, m.host, err, tell) {
+		unlock, err = m.store.Lock(ctx, key, func() { tell("another run works on this image: waiting for it") })
+	}
+	return unlock, err
 }
 
 // newReference names one state object in the store. Two of them can share one file: two resources with equal inputs,

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -96,11 +97,40 @@ func TestMachinesBySSH(t *testing.T) {
 	if again, err := ms.get(t.Context(), "pve"); err != nil || again != m {
 		t.Errorf("after a cut: %v", err)
 	}
+	waitsOn(t, s, m)
 	if err := ms.close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := m.host.Stat("/"); !errors.Is(err, host.ErrDisconnected) {
 		t.Errorf("after the end: %v", err)
+	}
+}
+
+// waitsOn requires that the loss of the connection does not end the wait for a lock.
+func waitsOn(t *testing.T, s *hosttest.SSHD, m *machine) {
+	t.Helper()
+	key := strings.Repeat("a", 64)
+	builds := filepath.Dir(filepath.Dir(m.logPath(key)))
+	unlock, err := cache.NewStore(host.NewLocal(), filepath.Dir(builds), t.TempDir()).Lock(t.Context(), key, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error)
+	go func() {
+		release, err := m.lock(t.Context(), key)
+		if err == nil {
+			err = release()
+		}
+		got <- err
+	}()
+	time.Sleep(300 * time.Millisecond) // it waits by now, or finds no connection
+	s.Cut()
+	<-m.link.Disconnected()
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+	if err := <-got; err != nil {
+		t.Error(err)
 	}
 }
 
