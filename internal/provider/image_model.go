@@ -34,13 +34,21 @@ type imageModel struct {
 
 // imageSettings are the settings that override the profile's.
 type imageSettings struct {
+	sharedSettings
+	Install types.String `tfsdk:"install"`
+	Scripts types.List   `tfsdk:"scripts"`
+}
+
+// sharedSettings are the settings that a pim_profile reports as a pim_image has them.
+type sharedSettings struct {
 	Firmware types.String `tfsdk:"firmware"`
 	TPM      types.Bool   `tfsdk:"tpm"`
-	installerSettings
-	Preseed  types.String `tfsdk:"preseed"`
-	Install  types.String `tfsdk:"install"`
-	BootArgs types.List   `tfsdk:"boot_args"`
-	Scripts  types.List   `tfsdk:"scripts"`
+
+	Installer   types.String `tfsdk:"installer"`
+	Autoinstall types.String `tfsdk:"autoinstall"`
+	Answers     types.String `tfsdk:"answers"`
+	Preseed     types.String `tfsdk:"preseed"`
+	BootArgs    types.List   `tfsdk:"boot_args"`
 	imageAnswers
 
 	DiskSize sizeValue    `tfsdk:"disk_size"`
@@ -53,13 +61,6 @@ type imageSettings struct {
 	SSHTimeout     types.String `tfsdk:"ssh_timeout"`
 	ScriptTimeout  types.String `tfsdk:"script_timeout"`
 	StallTimeout   types.String `tfsdk:"stall_timeout"`
-}
-
-// installerSettings say which installer it is, and how it is answered.
-type installerSettings struct {
-	Installer   types.String `tfsdk:"installer"`
-	Autoinstall types.String `tfsdk:"autoinstall"`
-	Answers     types.String `tfsdk:"answers"`
 }
 
 // imageAnswers are the answers to the installer's questions.

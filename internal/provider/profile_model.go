@@ -19,30 +19,13 @@ type profileModel struct {
 	Base          *profileBase  `tfsdk:"base"`
 	Scripts       []scriptModel `tfsdk:"scripts"`
 	Install       *scriptModel  `tfsdk:"install"`
-	imageAnswers
+	sharedSettings
 
-	Firmware types.String `tfsdk:"firmware"`
-	TPM      types.Bool   `tfsdk:"tpm"`
-	installerSettings
+	RenderedPreseed     types.String `tfsdk:"rendered_preseed"`
 	RenderedAutoinstall types.String `tfsdk:"rendered_autoinstall"`
-
-	Preseed         types.String `tfsdk:"preseed"`
-	RenderedPreseed types.String `tfsdk:"rendered_preseed"`
-	BootArgs        types.List   `tfsdk:"boot_args"`
-	PasswordVersion types.Int64  `tfsdk:"password_version"`
-	HTTPProxy       types.String `tfsdk:"http_proxy"`
-
-	DiskSize       sizeValue    `tfsdk:"disk_size"`
-	Memory         types.Int64  `tfsdk:"memory"`
-	CPUs           types.Int64  `tfsdk:"cpus"`
-	Verify         types.Bool   `tfsdk:"verify"`
-	OnError        types.String `tfsdk:"on_error"`
-	InstallTimeout types.String `tfsdk:"install_timeout"`
-	SSHTimeout     types.String `tfsdk:"ssh_timeout"`
-	ScriptTimeout  types.String `tfsdk:"script_timeout"`
-	StallTimeout   types.String `tfsdk:"stall_timeout"`
-
-	Inputs types.Map `tfsdk:"inputs"`
+	PasswordVersion     types.Int64  `tfsdk:"password_version"`
+	HTTPProxy           types.String `tfsdk:"http_proxy"`
+	Inputs              types.Map    `tfsdk:"inputs"`
 }
 
 // profileISO is the ISO of a profile.
@@ -92,33 +75,28 @@ func (m *profileModel) fill(got *resolution) {
 		install := describeScript(p.Install)
 		m.Install = &install
 	}
-	m.imageAnswers = answersOf(p)
-
-	m.Firmware = types.StringValue(p.Firmware)
-	m.TPM = types.BoolValue(p.TPM)
-	m.installerSettings = installerSettings{orNull(p.Installer), orNull(p.Autoinstall.Name), orNull(p.Answers)}
-	m.Preseed = orNull(p.PreseedTemplate)
+	m.sharedSettings = settingsOf(p)
 	switch p.Installer {
 	case profile.Debian:
 		m.RenderedPreseed = types.StringValue(got.answers)
 	case profile.Ubuntu:
 		m.RenderedAutoinstall = types.StringValue(got.answers)
 	}
-	m.BootArgs = stringList(p.BootArgs)
 	m.PasswordVersion = types.Int64Value(p.PasswordVersion)
 	m.HTTPProxy = orNull(p.HTTPProxy)
-
-	m.DiskSize = sizeValue{basetypes.NewStringValue(formatSize(p.DiskSize))}
-	m.Memory = types.Int64Value(p.Memory)
-	m.CPUs = types.Int64Value(p.CPUs)
-	m.Verify = types.BoolValue(p.Verify)
-	m.OnError = types.StringValue(p.OnError)
-	m.InstallTimeout = types.StringValue(p.InstallTimeout.String())
-	m.SSHTimeout = types.StringValue(p.SSHTimeout.String())
-	m.ScriptTimeout = types.StringValue(p.ScriptTimeout.String())
-	m.StallTimeout = types.StringValue(p.StallTimeout.String())
-
 	m.Inputs = plannedInputs(got.digests)
+}
+
+func settingsOf(p *profile.Resolved) sharedSettings {
+	return sharedSettings{
+		Firmware: types.StringValue(p.Firmware), TPM: types.BoolValue(p.TPM),
+		Installer: orNull(p.Installer), Autoinstall: orNull(p.Autoinstall.Name), Answers: orNull(p.Answers),
+		Preseed: orNull(p.PreseedTemplate), BootArgs: stringList(p.BootArgs), imageAnswers: answersOf(p),
+		DiskSize: sizeValue{basetypes.NewStringValue(formatSize(p.DiskSize))}, Memory: types.Int64Value(p.Memory), CPUs: types.Int64Value(p.CPUs),
+		Verify: types.BoolValue(p.Verify), OnError: types.StringValue(p.OnError),
+		InstallTimeout: types.StringValue(p.InstallTimeout.String()), SSHTimeout: types.StringValue(p.SSHTimeout.String()),
+		ScriptTimeout: types.StringValue(p.ScriptTimeout.String()), StallTimeout: types.StringValue(p.StallTimeout.String()),
+	}
 }
 
 func answersOf(p *profile.Resolved) imageAnswers {

@@ -47,10 +47,13 @@ func TestWishOfSettings(t *testing.T) {
 		PasswordWOVersion: types.Int64Value(2),
 		Triggers:          types.MapValueMust(types.StringType, map[string]attr.Value{"week": types.StringValue("7"), "none": types.StringNull()}),
 		imageSettings: imageSettings{
-			Firmware: types.StringValue("uefi"), Scripts: words("base", "./x.sh"), BootArgs: words(),
-			imageAnswers: imageAnswers{Hostname: types.StringValue("dev"), Packages: words("git")},
-			DiskSize:     sizeValue{basetypes.NewStringValue("8G")}, Memory: types.Int64Value(4096), Verify: types.BoolValue(false),
-			TPM: types.BoolValue(true), OnError: types.StringValue("keep"), StallTimeout: types.StringValue("5m"),
+			Scripts: words("base", "./x.sh"),
+			sharedSettings: sharedSettings{
+				Firmware: types.StringValue("uefi"), BootArgs: words(),
+				imageAnswers: imageAnswers{Hostname: types.StringValue("dev"), Packages: words("git")},
+				DiskSize:     sizeValue{basetypes.NewStringValue("8G")}, Memory: types.Int64Value(4096), Verify: types.BoolValue(false),
+				TPM: types.BoolValue(true), OnError: types.StringValue("keep"), StallTimeout: types.StringValue("5m"),
+			},
 		},
 	}
 	w := m.wish()
