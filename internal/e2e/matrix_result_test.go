@@ -21,11 +21,11 @@ const tested = "../../TESTED.md"
 
 // result is what a row showed when it passed, in the words of the table. Key is the image's.
 type result struct {
-	Key, Image, Machine, Parts, Install, Rest, Verify, Clone, Date string
+	Key, Image, Machine, Parts, Install, Rest, Verify, Clone, Based, Date string
 }
 
 // result describes a run. installed says that the installer ran in it, not in one before.
-func (r row) result(t *testing.T, b *bench, m cache.Manifest, installed bool, booted time.Duration) result {
+func (r row) result(t *testing.T, b *bench, m cache.Manifest, installed bool, booted, based time.Duration) result {
 	t.Helper()
 	qemu, err := exec.CommandContext(t.Context(), r.machine(t)[0], "--version").Output()
 	must(t, err)
@@ -50,14 +50,14 @@ func (r row) result(t *testing.T, b *bench, m cache.Manifest, installed bool, bo
 		Key: m.Key, Image: fmt.Sprintf("%s, %s", r.arch, r.firmware),
 		Machine: fmt.Sprintf("%s, %d CPUs, QEMU %s, %s", runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), version, m.Accelerator),
 		Parts:   parts, Install: install, Rest: rest.String(), Verify: seconds(m.Steps, "verify").String(),
-		Clone: booted.Round(time.Second).String(), Date: m.BuiltAt.Format(time.DateOnly),
+		Clone: booted.Round(time.Second).String(), Based: based.Round(time.Second).String(), Date: m.BuiltAt.Format(time.DateOnly),
 	}
 }
 
 // line is the row's line in the table.
 func (d result) line(name string) string {
 	return "| " + strings.Join([]string{
-		name, d.Image, d.Machine, d.Parts, d.Install, d.Rest, d.Verify, d.Clone, d.Date, "`" + d.Key[:12] + "`",
+		name, d.Image, d.Machine, d.Parts, d.Install, d.Rest, d.Verify, d.Clone, d.Based, d.Date, "`" + d.Key[:12] + "`",
 	}, " | ") + " |"
 }
 

@@ -31,8 +31,8 @@ var matrix = []row{
 	{"arm64", host.ARM64, qemu.UEFI},
 }
 
-// TestMatrix installs, builds, verifies and boots an image of the demo's profile for each kind of machine, and writes
-// down in TESTED.md how it went. A row that passed is known by the key of its image and not run again, unless FORCE is
+// TestMatrix installs, builds, verifies and boots an image of the demo's profile for each kind of machine, makes another
+// image with it as the base, and writes down in TESTED.md how it went. A row that passed is known by the key of its image and not run again, unless FORCE is
 // set; one that was interrupted goes on from the system it had installed. ROWS names the rows to run, all by default.
 // `make e2e-matrix` runs it; `make e2e` does not, because it takes hours.
 func TestMatrix(t *testing.T) {
@@ -79,18 +79,32 @@ func (r row) test(t *testing.T) {
 	if len(said["hostkey"]) == 0 || slices.Contains(said["machine-id"], m.Verify.MachineID) {
 		t.Errorf("the clone's identity: %v", said)
 	}
+	based := r.based(t, w)
 	w.nothingLeft(t)
 	installed := !slices.ContainsFunc(b.eventsOf(t, m.Key[:12]), func(e event) bool { return e.Step == "install" && e.Event == "reuse" })
 	w.do(t, 0, "destroy", "-auto-approve")
 	if t.Failed() {
 		return
 	}
-	done := r.result(t, b, m, installed, booted)
+	done := r.result(t, b, m, installed, booted, based)
 	must(t, os.MkdirAll(filepath.Dir(record), 0o755))
 	data, err := json.MarshalIndent(done, "", "  ")
 	must(t, err)
 	must(t, os.WriteFile(record, data, 0o644))
 	writeTested(t, r, done)
+}
+
+// based makes another image with the row's as its base, and returns how long that took.
+func (r row) based(t *testing.T, w *workspace) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	d := w.baseOf(t, "arch="+string(r.arch), "firmware="+r.firmware)
+	d.apply(t)
+	if m := d.manifest(t); m.Verify == nil || m.Verify.Firmware != r.firmware || m.Arch != r.arch {
+		t.Errorf("manifest of the image with a base: %+v", m)
+	}
+	d.do(t, 0, "destroy", "-auto-approve")
+	return time.Since(begun)
 }
 
 // machine is QEMU and its arguments for a machine of this row, whose firmware has never seen the image before.

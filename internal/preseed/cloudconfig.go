@@ -54,6 +54,14 @@ install -d -m 700 -o "$1" -g "$1" "$home/.ssh"
 chown "$1:$1" "$home/.ssh/authorized_keys"
 chmod 600 "$home/.ssh/authorized_keys"`
 
+// addLocale has Debian's locale-gen know a locale before cloud-init runs it: unlike Ubuntu's, it takes none as an argument.
+const addLocale = `set -eu
+case $1 in C|C.*|POSIX) exit ;; esac
+known=/usr/share/i18n/SUPPORTED
+line=$(awk -v name="$1" '$1 == name { print; exit }' $known) && [ -n "$line" ] ||
+    { echo "the locale $1 is not in $known, a file of the package locales" >&2; exit 1; }
+grep -q -x -F "$line" /etc/locale.gen || echo "$line" >>/etc/locale.gen`
+
 // CloudConfig renders the user-data of a base image's boot. access is a shell script that is run before anything else,
 // and lets the build in; "" leaves it out. Of v only what a base image can take over is used, and HTTPProxy is not: it
 // is access's business.
@@ -68,7 +76,10 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 		PackageUpdate:  len(v.Packages) > 0, Packages: v.Packages,
 	}
 	if access != "" {
-		c.Bootcmd = [][]string{{"sh", "-c", access}}
+		c.Bootcmd = append(c.Bootcmd, []string{"sh", "-c", access})
+	}
+	if v.Locale != "" {
+		c.Bootcmd = append(c.Bootcmd, []string{"sh", "-c", addLocale, "sh", v.Locale})
 	}
 	if v.Domain != "" {
 		c.FQDN = v.Hostname + "." + v.Domain

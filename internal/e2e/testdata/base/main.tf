@@ -12,20 +12,41 @@ variable "sha256" {
   type = string
 }
 
+variable "arch" {
+  type    = string
+  default = "x86_64"
+}
+
+variable "firmware" {
+  type    = string
+  default = "bios"
+}
+
 variable "verify" {
   type    = bool
   default = true
 }
 
 resource "pim_image" "layered" {
-  arch      = "x86_64"
+  arch      = var.arch
+  firmware  = var.firmware
   hostname  = "layered"
+  domain    = "example.test"
   username  = "ops"
+  fullname  = "Olga Petrova"
+  timezone  = "Europe/Sofia"
+  locale    = "de_DE.UTF-8"
   packages  = ["tree"]
   scripts   = ["base", "layered"]
   disk_size = "9G"
   verify    = var.verify
   emulation = true
+
+  authorized_keys_url = "http://deb.debian.org/debian/dists/trixie/Release" # a file that is there
+
+  timeouts {
+    create = "6h"
+  }
 
   base = {
     source = var.source_path
