@@ -105,6 +105,9 @@ func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (*stat
 		return nil, nil, &Error{Step: "slot", Err: err}
 	}
 	release = func() { _, _ = leave(), unlock() }
+	if err := b.stillOurs(ctx, key); err != nil { // the wait for a slot may have been long
+		return nil, nil, &Error{Step: "slot", Err: err}
+	}
 	st, err := newState(b, s, inputs)
 	if err != nil {
 		return nil, nil, &Error{Step: "start", Err: err}

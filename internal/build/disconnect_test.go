@@ -122,6 +122,18 @@ func TestConnectionThatStaysAway(t *testing.T) {
 		fails(t, b, s, "install", "the connection to test was lost", "it is not waited for", "goes on there", "(on test)")
 		nextEnds(t, server, b, s)
 	})
+	t.Run("locks that ran out alone", func(t *testing.T) { // while this machine slept; the connection stands
+		server := hosttest.StartSSHD(t)
+		b, s := testBuildOn(t, remote(t, server, 0, 2*time.Second), installer(halt))
+		data := filepath.Dir(filepath.Dir(b.Store.BuildDir("000000000000")))
+		b.Progress = func(_ context.Context, m string) {
+			if t.Log(m); strings.Contains(m, "guest: start") {
+				hosttest.EndHolder(t, filepath.Join(data, "locks", inputs(t, s).Key()+".lock"))
+			}
+		}
+		fails(t, b, s, "install", "the connection to test was lost", "another build may have begun", "(on test)")
+		nextEnds(t, server, b, s)
+	})
 	t.Run("too late", func(t *testing.T) {
 		server := hosttest.StartSSHD(t)
 		b, s := testBuildOn(t, remote(t, server, time.Minute, 2*time.Second), installer(halt))

@@ -83,6 +83,14 @@ func (st *state) start(ctx context.Context, m qemu.Machine) error {
 		}
 	}
 	vm, err := qemu.Start(ctx, st.Host, m)
+	if errors.Is(err, host.ErrDisconnected) { // it may have come to run all the same
+		st.Defer("end the guest "+m.Name, func(ctx context.Context) error {
+			if err := qemu.QuitAt(ctx, st.Host, m.QMPSocket); err != nil && !st.ended(record, err) {
+				return err
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return err
 	}

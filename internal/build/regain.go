@@ -114,10 +114,12 @@ func (st *state) outOfReach() bool {
 
 // takeUp has what the build has on the machine work through the connection there is now. It may be called again.
 func (st *state) takeUp(ctx context.Context) error {
-	for _, key := range st.locks {
-		if !st.Store.Held(key) {
-			return errLockLost
-		}
+	held, err := st.Store.Held(ctx, st.locks...)
+	if err == nil && !held {
+		err = errLockLost
+	}
+	if err != nil {
+		return err
 	}
 	if st.vm != nil {
 		if err := st.vm.Reattach(ctx); err != nil {
@@ -140,6 +142,16 @@ func (st *state) takeUp(ctx context.Context) error {
 	st.server.Resume(ln)
 	st.serving = now
 	return nil
+}
+
+// stillOurs asks the machine whether it holds locks of ours. It gives them up while this machine sleeps, and what is there
+// afterwards may be another build's. That is a *notBackError, too.
+func (b *Builder) stillOurs(ctx context.Context, keys ...string) error {
+	held, err := b.Store.Held(ctx, keys...)
+	if err == nil && !held {
+		err = &notBackError{b.Host.Name(), errLockLost}
+	}
+	return err
 }
 
 // repeatable makes a step that is done again, from its begin, when the connection is lost on the way and comes back.

@@ -129,6 +129,9 @@ func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
+	if err := st.stillOurs(ctx, st.locks...); errors.Is(err, errLockLost) {
+		return err
+	}
 	var errs []error
 	for _, c := range slices.Backward(st.cleanups) {
 		since := st.link()

@@ -92,6 +92,9 @@ const layerAge = 30 * 24 * time.Hour
 // publish makes the image visible under its key, and records it in the registry; layers
 // that are no longer used go.
 func publish(ctx context.Context, st *state) error {
+	if err := st.stillOurs(ctx, st.locks...); err != nil {
+		return err
+	}
 	if st.manifest.BuiltAt.IsZero() {
 		st.manifest.BuiltAt = time.Now().UTC()
 	}

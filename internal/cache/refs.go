@@ -24,20 +24,22 @@ func (s *Store) AddRef(ctx context.Context, id, ref string) error {
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil {
-		err = s.h.MkdirAll(s.refsDir(id), 0o755)
+	for tries := 0; err == nil; tries++ {
+		if err = s.h.MkdirAll(s.refsDir(id), 0o755); err == nil {
+			err = host.WriteFile(s.h, path.Join(s.refsDir(id), ref), nil, 0o644)
+		}
+		if err == nil {
+			return nil
+		}
+		if tries < 3 && errors.Is(err, fs.ErrNotExist) { // somebody dropped the last reference, and the directory
+			err = nil
+		}
 	}
-	if err == nil {
-		err = host.WriteFile(s.h, path.Join(s.refsDir(id), ref), nil, 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot add a reference: %w", err)
-	}
-	return nil
+	return fmt.Errorf("cannot add a reference: %w", err)
 }
 
-// DropRef removes a reference and reports whether none is left, so that the caller, who holds the lock of the key,
-// may delete what is stored. Dropping a reference that is not there is no error.
+// DropRef removes a reference and reports whether none is left, so that a caller who holds the lock of the key may
+// delete what is stored. Dropping a reference that is not there is no error.
 func (s *Store) DropRef(ctx context.Context, id, ref string) (last bool, err error) {
 	err = checkNames(id, ref)
 	if err == nil {
@@ -58,8 +60,9 @@ func (s *Store) DropRef(ctx context.Context, id, ref string) (last bool, err err
 			return false, nil
 		}
 	}
-	if err := s.h.RemoveAll(s.refsDir(id)); err != nil {
-		return false, fmt.Errorf("cannot drop a reference: %w", err)
+	for _, left := range infos { // what a writer that was killed left, or is being written: AddRef does it again
+		_ = s.h.Remove(path.Join(s.refsDir(id), left.Name()))
 	}
+	_ = s.h.Remove(s.refsDir(id)) // fails, and rightly, when one was added: not every caller has the lock
 	return true, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,10 +72,19 @@ func (s *Store) Lock(ctx context.Context, key string, waiting func()) (unlock fu
 	return unlock, nil
 }
 
-// Held tells whether the lock of key is still ours: on another machine it may be lost with the connection.
-func (s *Store) Held(key string) bool {
+// Held tells whether the locks of keys are still ours, by asking: another machine may have given them up while the
+// connection was lost, or this one slept.
+func (s *Store) Held(ctx context.Context, keys ...string) (bool, error) {
 	remote, ok := s.h.(host.Remote)
-	return !ok || remote.Held(path.Join(s.locksDir(), key+".lock"))
+	if !ok {
+		return true, nil
+	}
+	if err := remote.KeepLocks(ctx); err != nil {
+		return false, fmt.Errorf("cannot look after the locks: %w", err)
+	}
+	return !slices.ContainsFunc(keys, func(key string) bool {
+		return !remote.Held(path.Join(s.locksDir(), key+".lock"))
+	}), nil
 }
 
 // TrySlot takes the n-th of the store's build slots, counted from 0; nil when somebody has it, in any process on any

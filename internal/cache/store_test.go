@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,6 +207,46 @@ func TestRefs(t *testing.T) {
 	expectTree(t, s.dataDir)
 	if err := s.AddRef(ctx, id, "../../x"); err == nil {
 		t.Error("added a reference outside the store")
+	}
+}
+
+// interrupted is a host on which something happens before a file is opened, or renamed, for the first time.
+type interrupted struct {
+	host.Host
+	open, rename func()
+}
+
+func (i *interrupted) OpenFile(name string, flag int, perm fs.FileMode) (host.File, error) {
+	once(&i.open)
+	return i.Host.OpenFile(name, flag, perm)
+}
+
+func (i *interrupted) Rename(from, to string) error {
+	once(&i.rename)
+	return i.Host.Rename(from, to)
+}
+
+func once(f *func()) {
+	if do := *f; do != nil {
+		*f = nil
+		do()
+	}
+}
+
+// A reference is added while another is dropped by somebody without the lock, as after a build that failed.
+func TestRefAddedWhileAnotherIsDropped(t *testing.T) {
+	s, ctx := newStore(t), t.Context()
+	drop := func() {
+		if _, err := s.DropRef(ctx, testKey, "failed"); err != nil {
+			t.Error(err)
+		}
+	}
+	busy := NewStore(&interrupted{s.h, drop, drop}, s.dataDir, s.cacheDir)
+	if err := busy.AddRef(ctx, testKey, "ours"); err != nil {
+		t.Error(err)
+	}
+	if last, err := s.DropRef(ctx, testKey, "failed"); last || err != nil {
+		t.Errorf("the reference is gone: %v", err)
 	}
 }
 

@@ -18,7 +18,9 @@ type Remote interface {
 	Patience() time.Duration
 	// LockGrace is after which time at most others can have our locks.
 	LockGrace() time.Duration
-	// Held tells whether the lock file at path is still locked by us.
+	// KeepLocks tells the machine that we are there, and learns which of our locks it has given up.
+	KeepLocks(ctx context.Context) error
+	// Held tells whether the lock file at path was still locked by us when the machine was last asked.
 	Held(path string) bool
 	// Reattach finds a process again that was started through a lost connection. The error of one of which nothing is
 	// left wraps ErrNotFound.

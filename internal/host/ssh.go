@@ -97,7 +97,11 @@ func (h *SSH) failed(err error) error { return fmt.Errorf("cannot reach %s by SS
 func (h *SSH) Name() string { return h.name }
 
 // Arch is what the machine says itself.
-func (h *SSH) Arch() Arch { return h.arch }
+func (h *SSH) Arch() Arch {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.arch
+}
 
 // Patience is how long a lost connection is worth waiting for.
 func (h *SSH) Patience() time.Duration { return h.patient }
@@ -170,7 +174,9 @@ func (h *SSH) Reconnect(ctx context.Context) error {
 	old := h.conn
 	h.conn = conn
 	h.mu.Unlock()
-	return errors.Join(h.cleanUp(ctx, old), h.locks.beat(ctx, conn))
+	err := h.cleanUp(ctx, old)
+	_, unheard := h.locks.beat(ctx, conn)
+	return errors.Join(err, unheard)
 }
 
 // pauseFor is a pause after an error, and none after success.

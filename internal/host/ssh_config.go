@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/kevinburke/ssh_config"
 )
@@ -45,6 +46,8 @@ const (
 	none             = "none"
 	// maxHops bounds a chain of jump hosts; one that is longer goes in circles.
 	maxHops = 8
+	// maxIncludes bounds how deep files include each other, as the parser does.
+	maxIncludes = 5
 )
 
 // sshTarget is one SSH server on the way, with every question answered.
@@ -112,13 +115,55 @@ func (r *resolver) read() error {
 		if err != nil {
 			return fmt.Errorf("cannot read the SSH configuration: %w", err)
 		}
-		parsed, err := ssh_config.DecodeBytes(text)
+		parsed, err := ssh_config.DecodeBytes([]byte(r.decidable(string(text), 0)))
 		if err != nil {
 			return fmt.Errorf("cannot read the SSH configuration %s: %w", name, err)
 		}
 		r.files = append(r.files, parsed)
 	}
 	return nil
+}
+
+// decidable is a configuration without what cannot be decided here, and the parser refuses or misreads: blocks of a Match
+// by anything but one list of hosts, and files to include that have one, such as those of Fedora's /etc/ssh/ssh_config.d.
+func (r *resolver) decidable(text string, depth int) string {
+	var out strings.Builder
+	skip := false
+	for line := range strings.Lines(text) {
+		words := strings.FieldsFunc(line, func(c rune) bool { return unicode.IsSpace(c) || c == '=' })
+		keyword := ""
+		if len(words) > 0 {
+			keyword = strings.ToLower(words[0])
+		}
+		switch keyword {
+		case "host":
+			skip = false
+		case "match":
+			criterion := strings.ToLower(strings.Join(words[1:min(2, len(words))], ""))
+			skip = criterion != "all" && (criterion != "host" || len(words) > 3)
+		}
+		if !skip && (keyword != "include" || r.includable(words[1:], depth)) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// includable tells whether the files of an Include line can be read as they are.
+func (r *resolver) includable(patterns []string, depth int) bool {
+	for _, p := range patterns {
+		if p = strings.Trim(p, `"`); !filepath.IsAbs(p) && !strings.HasPrefix(p, "~/") {
+			p = filepath.Join("~/.ssh", p)
+		}
+		files, _ := filepath.Glob(r.path(p)) // no file that can be read is none that matters
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err == nil && (depth == maxIncludes || r.decidable(string(text), depth+1) != string(text)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (r *resolver) route(h hop, depth int) ([]sshTarget, error) {

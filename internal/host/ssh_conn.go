@@ -76,7 +76,10 @@ func (t sshTarget) handshake(ctx context.Context, conn, base net.Conn) (*ssh.Cli
 		return nil, err
 	}
 	defer creds.close()
-	stop := context.AfterFunc(ctx, func() { _ = base.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = base.Close()
+		creds.close() // an agent may be asking a person, for ever
+	})
 	defer stop()
 	c, channels, requests, err := ssh.NewClientConn(conn, t.addr, &ssh.ClientConfig{
 		User:              t.user,

@@ -150,7 +150,7 @@ func (s *sshLocks) set(l *sshLock, held bool) bool {
 	return was
 }
 
-// Held tells whether a lock of ours was still held when the machine was last asked, which Reconnect does.
+// Held tells whether a lock of ours was still held when the machine was last asked, as Reconnect and KeepLocks do.
 func (h *SSH) Held(path string) bool {
 	for _, l := range h.locks.all() {
 		if l.path == path && !l.ended() {
@@ -181,16 +181,30 @@ func (h *SSH) beats() {
 		case <-tick.C:
 		}
 		if conn, err := h.current(); err == nil {
-			_ = h.locks.beat(h.closing, conn) // the next one may do better; and if none does, unlock says so
+			lost, _ := h.locks.beat(h.closing, conn) // the next one may do better
+			if lost {
+				conn.fail(ErrLockLost) // as by a loss of the connection: whoever works under it must not go on
+			}
 		}
 	}
 }
 
-// beat tells the holders of all locks that we are there, and drops those that have ended.
-func (s *sshLocks) beat(ctx context.Context, conn *sshConn) error {
+// KeepLocks tells the holders of all locks that we are there, and learns which of them have ended.
+func (h *SSH) KeepLocks(ctx context.Context) error {
+	conn, err := h.current()
+	if err != nil {
+		return err
+	}
+	_, err = h.locks.beat(ctx, conn)
+	return err
+}
+
+// beat tells the holders of all locks that we are there, and drops those that have ended: lost says that there were any.
+// They count their own time, which goes on while this machine sleeps.
+func (s *sshLocks) beat(ctx context.Context, conn *sshConn) (lost bool, err error) {
 	locks := s.all()
 	if len(locks) == 0 {
-		return nil
+		return false, nil
 	}
 	var args []string
 	for _, l := range locks {
@@ -198,16 +212,16 @@ func (s *sshLocks) beat(ctx context.Context, conn *sshConn) error {
 	}
 	var gone strings.Builder
 	if err := conn.run(ctx, Cmd{Argv: scriptArgv("beat.sh", args...), Stdout: &gone}); err != nil {
-		return err
+		return false, err
 	}
 	for line := range strings.Lines(gone.String()) {
 		for _, l := range locks {
 			if strings.TrimSpace(line) == l.ref.pid+" "+l.ref.born {
-				s.set(l, false)
+				lost = s.set(l, false) || lost
 			}
 		}
 	}
-	return nil
+	return lost, nil
 }
 
 // releaseAll gives back all locks.

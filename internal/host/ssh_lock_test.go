@@ -107,6 +107,39 @@ func TestSSHLockEndsAfterItsGrace(t *testing.T) {
 	}
 }
 
+// A lock whose holder has ended under a connection that stands, as after a night's sleep of this machine, is lost like the
+// connection: nobody goes on as if he had it.
+func TestSSHLockThatIsLostAlone(t *testing.T) {
+	for name, learn := range map[string]func(*testing.T, *host.SSH) error{
+		"by asking":        func(t *testing.T, h *host.SSH) error { return h.KeepLocks(bounded(t)) },
+		"by the next beat": func(t *testing.T, h *host.SSH) error { within(t, "word of it", h.Disconnected()); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := hosttest.StartSSHD(t).Client()
+			c.LockGrace = 3 * time.Second
+			h := dialSSH(t, c)
+			path := filepath.Join(t.TempDir(), "l")
+			unlock, err := h.Lock(t.Context(), path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.KeepLocks(bounded(t)); err != nil || !h.Held(path) {
+				t.Errorf("it is not held: %v", err)
+			}
+			hosttest.EndHolder(t, path)
+			if err := learn(t, h); err != nil {
+				t.Error(err)
+			}
+			if err := unlock(); h.Held(path) || !errors.Is(err, host.ErrLockLost) {
+				t.Errorf("it is held, or %v", err)
+			}
+			if err := errors.Join(h.Reconnect(bounded(t)), h.Run(t.Context(), host.Cmd{Argv: []string{"true"}})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestSSHCloseGivesLocksBack(t *testing.T) {
 	s := hosttest.StartSSHD(t)
 	h := dialSSH(t, s.Client())

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -46,6 +47,23 @@ func FuzzQuote(f *testing.F) {
 			echoes(t, "sh", word)
 		}
 	})
+}
+
+// Where the processes of others are hidden, a session has all but its server's.
+func TestBeginWithAHiddenServer(t *testing.T) {
+	for kind, dir := range map[string]string{"run.sh": "", "start.sh": t.TempDir()} {
+		hidden := script() + "born() { [ \"$1\" = $PPID ] || echo 7; }\n" + strings.TrimPrefix(script("begin.sh", kind), script())
+		cmd := exec.Command("sh", "-c", hidden, "sh", "mark", "", "", "0", "true")
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+		out, err := cmd.Output()
+		s := &session{conn: &sshConn{servers: map[processRef]bool{}}}
+		if err == nil {
+			err = s.begun(strings.Fields(string(out))[1:])
+		}
+		if err != nil || s.ref.born != "7" || len(s.conn.servers) != 0 || !strings.HasPrefix(s.dir, dir) || (s.dir == "") != (dir == "") {
+			t.Errorf("%s: %q, %v, %+v", kind, out, err, s)
+		}
+	}
 }
 
 func echoes(t *testing.T, shell, word string) {

@@ -120,7 +120,9 @@ func (s *session) begun(fields []string) error {
 	switch {
 	case len(fields) > 5 && fields[0] == "started":
 		s.ref, s.pid = processRef{fields[1], fields[2]}, fields[3]
-		s.conn.servedBy(processRef{fields[4], fields[5]})
+		if fields[5] != "-" {
+			s.conn.servedBy(processRef{fields[4], fields[5]})
+		}
 		if len(fields) > 6 {
 			s.dir = fields[6]
 		}

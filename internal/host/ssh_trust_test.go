@@ -141,6 +141,24 @@ func TestSSHAgent(t *testing.T) {
 	dialSSH(t, c)
 	c.IdentityFile = write(t, filepath.Join(dir, "public.pub"), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(publicOf(t, private)))))
 	dialSSH(t, c)
+
+	c.Agent = serveAgent(t, askingAgent{keyring, t.Context()})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := host.DialSSH(ctx, c); err == nil || !strings.Contains(err.Error(), "deadline") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// askingAgent asks a person about every use of a key, and nobody is there.
+type askingAgent struct {
+	agent.Agent
+	test context.Context
+}
+
+func (a askingAgent) Sign(ssh.PublicKey, []byte) (*ssh.Signature, error) {
+	<-a.test.Done()
+	return nil, a.test.Err()
 }
 
 func publicOf(t *testing.T, private []byte) ssh.PublicKey {
@@ -204,10 +222,16 @@ func TestSSHConfigFile(t *testing.T) {
 		write(t, filepath.Join(dir, ".ssh", "keys", fmt.Sprint(s.Port)), string(key))
 		return fmt.Sprintf("Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n  IdentityFile ~/.ssh/keys/%%p\n%s\n", name, s.Port, s.User, more)
 	}
-	write(t, filepath.Join(dir, ".ssh", "config"), host1("first", first, "")+host1("second", second, "  ProxyJump first")+
+	vendor, plain := filepath.Join(dir, "50-redhat.conf"), filepath.Join(dir, "plain.conf")
+	write(t, vendor, "Match final all\n  GSSAPIAuthentication yes\nHost *\n  Port 1\n")
+	write(t, plain, "Match host nobody\n  Port 1\nMatch all\n  IdentitiesOnly yes\n")
+	// What cannot be decided here is left out: it would keep every one of these from its machine.
+	undecidable := "Match host builder exec \"false\"\n  HostName 192.0.2.1\n\nMatch User=somebody\n  Port 1\nHost none\n  Port 1\n" +
+		"Include " + vendor + "\nInclude \"" + plain + "\"\n"
+	write(t, filepath.Join(dir, ".ssh", "config"), undecidable+host1("first", first, "")+host1("second", second, "  ProxyJump first")+
 		host1("builder", machine, "  ProxyJump second")+host1("direct", machine, "  ProxyCommand nc %h %p")+
 		host1("circle", machine, "  ProxyJump round")+host1("round", machine, "  ProxyJump circle")+
-		"Host *\n  UserKnownHostsFile ~/.ssh/known\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n")
+		"Host *\n  UserKnownHostsFile ~/.ssh/known\n  StrictHostKeyChecking no\n")
 	c := host.SSHConfig{Host: "builder", Home: dir, Agent: "none", DeadAfter: time.Second}
 	h := dialSSH(t, c)
 	if h.Name() != "builder" || first.Connections() != 1 || second.Connections() != 1 || machine.Connections() != 1 {

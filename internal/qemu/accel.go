@@ -30,6 +30,8 @@ type Accelerator struct {
 const (
 	// probeTime is how long a guest that does next to nothing may take, QEMU's start included.
 	probeTime = 3 * time.Second
+	// remoteProbeTime leaves time for a slow connection: where it is not accelerated the probe takes minutes.
+	remoteProbeTime = 15 * time.Second
 	// probeDiskSize is enough for SeaBIOS to take a boot sector for a disk, in bytes.
 	probeDiskSize = 1 << 20
 )
@@ -57,17 +59,23 @@ func ProbeAccelerator(ctx context.Context, h host.Host, guest host.Arch) (Accele
 	if err != nil {
 		return Accelerator{}, err
 	}
+	limit := probeTime
+	if _, ok := h.(host.Remote); ok {
+		limit = remoteProbeTime
+	}
 	reason := binary + " is built without kvm and hvf"
 	for _, name := range []string{KVM, HVF} {
 		if !slices.Contains(built, name) {
 			continue
 		}
-		err := probe(ctx, h, binary, guest, name, probeTime)
-		if err == nil {
+		err := probe(ctx, h, binary, guest, name, limit)
+		switch {
+		case err == nil:
 			return Accelerator{name, "a probe guest ran on it"}, nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return Accelerator{}, fmt.Errorf("cannot probe the accelerator %s: %w", name, context.Cause(ctx))
+		case errors.Is(err, host.ErrDisconnected): // which says nothing about the accelerator
+			return Accelerator{}, fmt.Errorf("cannot probe the accelerator %s: %w", name, err)
 		}
 		reason = fmt.Sprintf("%s does not work here: %s", name, err)
 	}

@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -109,6 +110,26 @@ func TestProbeAcceleratorCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if got, err := ProbeAccelerator(ctx, otherArch{h, host.X86_64}, host.X86_64); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// unreachable is a machine whose QEMU has KVM, and whose connection is lost when that is tried.
+type unreachable struct{ otherArch }
+
+func (u unreachable) Run(_ context.Context, c host.Cmd) error {
+	if c.Argv[len(c.Argv)-1] != "help" {
+		return host.ErrDisconnected
+	}
+	_, err := io.WriteString(c.Stdout, KVM+"\n")
+	return err
+}
+
+// A loss of the connection says nothing about an accelerator: the answer would be kept.
+func TestProbeAcceleratorDisconnected(t *testing.T) {
+	h, _ := needX86(t)
+	got, err := ProbeAccelerator(t.Context(), unreachable{otherArch{h, host.X86_64}}, host.X86_64)
+	if !errors.Is(err, host.ErrDisconnected) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -1,7 +1,7 @@
 # Holds the lock file $1 until it is killed or has not had a SIGUSR1 for $2 seconds. Says when it has to wait, and
-# when it has the lock. $3 does the same in Perl, for systems without flock(1).
+# when it has the lock. $3 does the same in Perl, for systems without flock(1) or without /proc: Homebrew has a flock.
 _pim_file=$1 _pim_left=$(($2 * 5)) _pim_grace=$2
-command -v flock >/dev/null || exec perl -e "$3" "$1" "$2"
+{ [ -e /proc/self/fd ] && command -v flock >/dev/null; } || exec perl -e "$3" "$1" "$2"
 trap '_pim_left=$((_pim_grace * 5))' USR1
 umask 077
 while :; do

@@ -1,3 +1,4 @@
 # Becomes the command.
-say started $$ "$(born $$)" $$ "$PPID" "$(born "$PPID")"
+_pim_server=$(born "$PPID") # nothing where others' processes are hidden (hidepid)
+say started $$ "$(born $$)" $$ "$PPID" "${_pim_server:--}"
 exec "$@"
