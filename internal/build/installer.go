@@ -62,7 +62,8 @@ func (st *state) installerMachine(ctx context.Context, id provision.Identity, di
 		return qemu.Machine{}, err
 	}
 	m.Kernel, m.Initrd = st.path("vmlinuz"), st.path("initrd")
-	m.Append = st.commandLine(base)
+	m.Append, m.AppendFile = st.commandLine(base), st.path("install.conf") // it holds the unguessable part of base
+	st.Defer("remove the installer's command line", func(context.Context) error { return st.Host.RemoveAll(m.AppendFile) })
 	m.CDROMs = append([]string{st.iso}, drives...)
 	m.NoReboot = true
 	return m, nil

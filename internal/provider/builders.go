@@ -78,8 +78,9 @@ func remotesSchema() schema.Attribute {
 	return schema.MapNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "Other machines that build images, by the names that `builders` uses. They need an SSH server, QEMU and " +
-			"`qemu-img`, and nothing of the provider's. What is left out comes from `~/.ssh/config`, as for the `ssh` command; a key with a " +
-			"passphrase must be in the ssh-agent. The machine's host key must be known. An entry replaces the one of `build.remotes` in " +
+			"`qemu-img`, and nothing of the provider's. What is left out comes from `~/.ssh/config`, as for the `ssh` command, but for " +
+			"blocks of a `Match` by anything other than hosts, and included files that have one; a key with a passphrase " +
+			"must be in the ssh-agent. The machine's host key must be known. An entry replaces the one of `build.remotes` in " +
 			"`pim.yml`.",
 		Validators: []validator.Map{mapvalidator.KeysAre(
 			stringvalidator.RegexMatches(remoteName, "must be letters, digits, '.', '-' and '_', beginning with a letter or digit"),

@@ -39,6 +39,7 @@ type Machine struct {
 	Kernel     string   // boot this kernel directly, "" to boot the disk
 	Initrd     string   // only with Kernel
 	Append     string   // kernel command line, only with Kernel
+	AppendFile string   // file that Start makes to keep Append from the machine's other users, who see every argument; "" for none
 	NoReboot   bool     // end the machine when the guest reboots
 	QMPSocket  string   // path of the control socket, at most 103 bytes (sockaddr_un)
 	TPMSocket  string   // of the machine's TPM, by StartTPM; "" for none
@@ -157,8 +158,22 @@ func (m Machine) kernel() []string {
 	if m.Kernel == "" {
 		return nil
 	}
-	return []string{"-kernel", m.Kernel, "-initrd", m.Initrd, "-append", m.Append}
+	args := []string{"-kernel", m.Kernel, "-initrd", m.Initrd}
+	if m.hidesAppend() {
+		return append(args, "-readconfig", m.AppendFile)
+	}
+	return append(args, "-append", m.Append)
 }
+
+// hidesAppend tells whether the kernel command line is in AppendFile, whose format has no quotes and no long values.
+// Source: QEMU's util/qemu-config.c.
+func (m Machine) hidesAppend() bool {
+	const longest = 1023
+	return m.AppendFile != "" && m.Kernel != "" && len(m.Append) <= longest && !strings.ContainsAny(m.Append, "\"\n")
+}
+
+// appendFile is what AppendFile holds.
+func (m Machine) appendFile() []byte { return []byte("[machine]\n  append = \"" + m.Append + "\"\n") }
 
 func (m Machine) disks() []string {
 	// On a read or write error the machine stops, and VM ends it, instead of a guest that goes on with a broken disk.

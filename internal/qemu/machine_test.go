@@ -44,6 +44,7 @@ func guestOf(arch host.Arch, accel, role, firmware string) Machine {
 	case "install":
 		m.Kernel, m.Initrd, m.NoReboot = dir+"vmlinuz", dir+"initrd", true
 		m.Append = "auto=true priority=critical url=http://10.0.2.2:8080/token/preseed.cfg console=" + SerialConsole(arch)
+		m.AppendFile = dir + "install.conf"
 		m.CDROMs = []string{"/cache/isos/debian-netinst.iso"}
 	case "verify":
 		m.Seed = dir + "seed.iso"
@@ -153,7 +154,7 @@ func TestAcceleratorChangesTheCPUOnly(t *testing.T) {
 func TestArgvCommas(t *testing.T) {
 	m := guestOf(host.X86_64, TCG, "install", UEFI)
 	m.Name, m.Disk, m.Seed, m.CDROMs, m.Append = "a,b", "/d,1", "/s,1", []string{"/c,1"}, "console=ttyS0,115200"
-	m.QMPSocket, m.ConsoleLog, m.TPMSocket = "/q,1", "/l,1", "/t,1"
+	m.AppendFile, m.QMPSocket, m.ConsoleLog, m.TPMSocket = "", "/q,1", "/l,1", "/t,1"
 	m.Firmware.Code, m.Firmware.Vars = "/f,1", "/v,1"
 	argv := m.Argv()
 	for want, n := range map[string]int{
@@ -166,6 +167,23 @@ func TestArgvCommas(t *testing.T) {
 	for _, want := range []string{"path=/l,,1", "file=/d,,1", "file=/s,,1", "file=/c,,1", "file=/f,,1", "file=/v,,1"} {
 		if !slices.ContainsFunc(argv, func(s string) bool { return strings.HasSuffix(s, ","+want) }) {
 			t.Errorf("no argument ends with %q: %q", want, argv)
+		}
+	}
+}
+
+// The kernel command line says where the answers are: only what its file cannot hold is an argument.
+func TestAppendFile(t *testing.T) {
+	m := guestOf(host.X86_64, TCG, "install", BIOS)
+	if argv := strings.Join(m.Argv(), " "); strings.Contains(argv, "token") || !strings.Contains(argv, "-readconfig "+m.AppendFile) {
+		t.Errorf("got %s", argv)
+	}
+	if got, want := string(m.appendFile()), "[machine]\n  append = \""+m.Append+"\"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, args := range []string{`a="b"`, strings.Repeat("x", 1024)} {
+		m.Append = args
+		if argv := m.Argv(); !slices.Contains(argv, args) || slices.Contains(argv, m.AppendFile) {
+			t.Errorf("got %q", argv)
 		}
 	}
 }

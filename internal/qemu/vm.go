@@ -57,6 +57,11 @@ func Start(ctx context.Context, h host.Host, m Machine) (*VM, error) {
 	if err := makeEventLog(ctx, h, m); err != nil {
 		return nil, fmt.Errorf("cannot start QEMU: %w", err)
 	}
+	if m.hidesAppend() {
+		if err := host.WriteFile(h, m.AppendFile, m.appendFile(), 0o600); err != nil {
+			return nil, fmt.Errorf("cannot start QEMU: %w", err)
+		}
+	}
 	proc, err := h.Start(ctx, host.Cmd{Argv: m.Argv()})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start QEMU: %w", err)
