@@ -214,6 +214,7 @@ func TestFinalize(t *testing.T) {
 
 // TestFindings makes a finalized system dirty in one way at a time.
 func TestFindings(t *testing.T) {
+	const noNetwork = ": keeps clones from the network that their data source describes"
 	tests := map[string]struct{ file, text, want string }{
 		"fstab":          {"etc/fstab", "/dev/vda1 / ext4 defaults 0 1\n", "/etc/fstab: names a disk of the build; use UUID="},
 		"grub":           {"boot/grub/grub.cfg", "linux /vmlinuz root=/dev/sda1 ro\n", "/boot/grub/grub.cfg: names a disk of the build; use UUID="},
@@ -223,6 +224,10 @@ func TestFindings(t *testing.T) {
 		"cloud-init":     {"var/lib/cloud/instances/i-1/x", "x", "/var/lib/cloud/instances/i-1: is cloud-init's memory of the build"},
 		"curtin's proxy": {"etc/apt/apt.conf.d/90curtin-aptproxy", "x", "/etc/apt/apt.conf.d/90curtin-aptproxy: holds the installer's proxy"},
 		"subiquity":      {"etc/cloud/cloud.cfg.d/99-installer.cfg", "x", "/etc/cloud/cloud.cfg.d/99-installer.cfg: keeps clones from finding their data source"},
+		"no network":     {"etc/cloud/cloud.cfg.d/00-x.cfg", "network: {config: disabled}\n", "/etc/cloud/cloud.cfg.d/00-x.cfg" + noNetwork},
+		"block style":    {"etc/cloud/cloud.cfg.d/x.cfg", "network:\n  config: 'disabled'\n", "/etc/cloud/cloud.cfg.d/x.cfg" + noNetwork},
+		"as JSON":        {"etc/cloud/cloud.cfg.d/x.cfg", `{"network": {"config": "disabled"}}`, "/etc/cloud/cloud.cfg.d/x.cfg" + noNetwork},
+		"commented out":  {"etc/cloud/cloud.cfg.d/x.cfg", "# network: {config: disabled}\nnetwork: {config: {version: 2}}\n", ""},
 		"netplan":        {"etc/netplan/50-cloud-init.yaml", "x", "/etc/netplan/50-cloud-init.yaml: is cloud-init's network of the build"},
 		"running log":    {"var/log/app.log", "a service still runs", ""},
 		"empty auth.log": {"var/log/auth.log", "", ""},

@@ -83,7 +83,7 @@ fi
 if [ -d /etc/cloud ]; then
     rm -f /etc/cloud/cloud.cfg.d/99-installer.cfg /etc/cloud/cloud.cfg.d/90-installer-network.cfg \
         /etc/cloud/cloud.cfg.d/20-disable-cc-dpkg-grub.cfg /etc/cloud/cloud.cfg.d/curtin-preserve-sources.cfg \
-        /etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg \
+        /etc/cloud/cloud.cfg.d/*subiquity-disable-cloudinit-networking.cfg \
         /etc/cloud/ds-identify.cfg /etc/cloud/clean.d/99-installer
     echo 'pim: until the image is finished' >/etc/cloud/cloud-init.disabled
 fi
