@@ -19,7 +19,7 @@ import (
 const (
 	testHash  = "$6$salt$secretive"
 	testProxy = "http://user:secretive@10.0.2.2:3128/"
-	testOver  = "storage: {layout: {name: lvm, password: secretive-passphrase}}\n"
+	testOver  = "network: {version: 2, wifis: {all: {access-points: {site: {password: secretive-passphrase}}}}}\n"
 )
 
 // ubuntuBuild is a build from an ISO as Ubuntu's are laid out, whose kernel does what code says.
