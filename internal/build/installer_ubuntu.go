@@ -37,7 +37,7 @@ type ubuntuInstaller struct {
 	cause  string   // the first report of a failure
 	logs   []string // names of the logs that came
 	ended  sync.Once
-	end    chan struct{} // closed when it has failed and its logs are here
+	end    chan struct{} // closed when it has failed and its logs are here, or when it goes on after a failure
 }
 
 func (*ubuntuInstaller) takes(kind string) bool { return kind == media.UbuntuCasper }
@@ -123,8 +123,11 @@ func (u *ubuntuInstaller) report(ctx context.Context, body []byte) {
 	defer u.mu.Unlock()
 	u.events = append(u.events, text)
 	u.events = u.events[max(0, len(u.events)-maxEvents):]
-	if u.cause == "" && r.Failed() {
+	if r.Swallowed() || u.cause == "" && r.Failed() {
 		u.cause = text
+	}
+	if r.Swallowed() { // it would install a system without its updates to the end
+		u.ended.Do(func() { close(u.end) })
 	}
 }
 
