@@ -196,7 +196,7 @@ func TestUbuntuAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			line := " " + st.commandLine(base)
-			want, drive := " ds=nocloud;s="+base+" ", ""
+			want, drive := " ds=nocloud;dsmode=net;s="+base+" ", ""
 			if seed {
 				want, drive = " noprompt console=tty0 ", st.path("answers.iso") // nothing about a data source
 			}
