@@ -87,6 +87,9 @@ for f in "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d
         report "$f" "binds the initramfs to the drivers of the build machine"
     fi
 done
+if dracut_host_only; then
+    report "$R/etc/dracut.conf.d" "binds the initramfs to the drivers of the build machine; the last hostonly must be \"no\""
+fi
 if grep -qsE 'root=/dev/(vd|sd|xvd|nvme)' "$R/boot/grub/grub.cfg"; then
     report "$R/boot/grub/grub.cfg" "names a disk of the build; use UUID="
 fi
