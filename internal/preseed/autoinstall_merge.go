@@ -140,7 +140,7 @@ func checkOver(root *yaml.Node) KeyErrors {
 		refuse(key, "is for a first boot, which an image does not have: use a script, or the user-data of its instances")
 	}
 	refuse("ssh/authorized-keys", "is for a first boot, which an image does not have: set authorized_keys_url in the profile, or use a script")
-	refuse("storage/layout/password", "nobody is there to type it when the image boots")
+	refuse("storage/layout/password", "must be left out: nobody is there to type it when the image boots")
 	refuse("reporting/"+reportName, "is the build's own destination: give yours another name")
 	if n := child(child(root, "ssh"), "install-server"); n != nil && !strings.EqualFold(n.Value, "true") {
 		errs = append(errs, at(n, "ssh.install-server", "must be true: the build comes in by SSH"))

@@ -177,7 +177,7 @@ reporting: {mine: {type: webhook, anything: [goes]}}
 		"snaps":            {"snaps: [{name: etcd}]", "snaps: is for a first boot"},
 		"Pro":              {"ubuntu-pro: {token: secretive}", "ubuntu-pro: is for a first boot"},
 		"Pro's old name":   {"ubuntu-advantage: {token: secretive}", "ubuntu-advantage: is for a first boot"},
-		"passphrase":       {"storage: {layout: {name: lvm, password: secretive}}", "storage.layout.password: nobody is there to type it when the image boots"},
+		"passphrase":       {"storage: {layout: {name: lvm, password: secretive}}", "storage.layout.password: must be left out: nobody is there to type it when the image boots"},
 		"cycle":            {"user-data: &a {b: *a}", "an alias stands inside what it stands for"},
 		"bomb": {"user-data:\n  a: &a [x,x,x,x,x,x,x,x,x,x]\n  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" +
 			"  c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n  d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n  e: [*d,*d,*d]", "the document is too large"},

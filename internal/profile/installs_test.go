@@ -33,7 +33,7 @@ func runInstall(t *testing.T, name string, files map[string]string, env ...strin
 	}
 	cmd := exec.CommandContext(t.Context(), "sh")
 	cmd.Stdin = strings.NewReader(strings.NewReplacer("/etc/", root+"/etc/", "/usr/", root+"/usr/").Replace(string(body)))
-	cmd.Env = append(env, "PATH="+root+"/bin:/usr/bin:/bin", "PIM_ROOT="+root)
+	cmd.Env = append([]string{"PATH=" + root + "/bin:/usr/bin:/bin", "PIM_ROOT=" + root}, env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return root, nil, fmt.Errorf("%w: %s", err, out)
 	}
