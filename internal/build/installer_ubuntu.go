@@ -37,7 +37,7 @@ type ubuntuInstaller struct {
 	cause  string   // the first report of a failure
 	logs   []string // names of the logs that came
 	ended  sync.Once
-	end    chan struct{} // closed when it has failed and its logs are here
+	end    chan struct{} // closed when it has failed and its logs are here, or when it goes on after a failure
 }
 
 func (*ubuntuInstaller) takes(kind string) bool { return kind == media.UbuntuCasper }
@@ -95,14 +95,15 @@ func (u *ubuntuInstaller) preamble() string {
 }
 
 // commandLine: "autoinstall" answers the question whether the disk may be written to. cloud-init of every version that
-// is on an ISO (20.1 to 26.1) takes ds=nocloud for a URL; nocloud-net is another name for it, deprecated since 24.1. A seed
-// it finds by its label; with ds=nocloud, which is an answer already, it would not wait for one. No shell or boot loader
+// is on an ISO (20.1 to 26.1) takes ds=nocloud for a URL, and dsmode=net: before 23.2 it would take that for local
+// otherwise, and never act on the user-data. nocloud-net says both at once, and is deprecated since 24.1. A seed it finds by
+// its label; with ds=nocloud, which is an answer already, it would not wait for one. No shell or boot loader
 // reads this line, so nothing is quoted. The medium was verified already, and nobody is there to take it out. Sources:
 // cloud-init's DataSourceNoCloud.py; casper(7); Ubuntu's "Autoinstall quick start".
 func (u *ubuntuInstaller) commandLine(base string) []string {
 	args := []string{"autoinstall", "fsck.mode=skip", "noprompt"}
 	if !u.Autoinstall.Seed {
-		args = append(args, "ds=nocloud;s="+base)
+		args = append(args, "ds=nocloud;dsmode=net;s="+base)
 	}
 	return args
 }
@@ -123,8 +124,11 @@ func (u *ubuntuInstaller) report(ctx context.Context, body []byte) {
 	defer u.mu.Unlock()
 	u.events = append(u.events, text)
 	u.events = u.events[max(0, len(u.events)-maxEvents):]
-	if u.cause == "" && r.Failed() {
+	if r.Swallowed() || u.cause == "" && r.Failed() {
 		u.cause = text
+	}
+	if r.Swallowed() { // it would install a system without its updates to the end
+		u.ended.Do(func() { close(u.end) })
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 const (
 	testHash  = "$6$salt$secretive"
 	testProxy = "http://user:secretive@10.0.2.2:3128/"
-	testOver  = "storage: {layout: {name: lvm, password: secretive-passphrase}}\n"
+	testOver  = "network: {version: 2, wifis: {all: {access-points: {site: {password: secretive-passphrase}}}}}\n"
 )
 
 // ubuntuBuild is a build from an ISO as Ubuntu's are laid out, whose kernel does what code says.
@@ -40,34 +40,11 @@ func TestFailingUbuntuInstaller(t *testing.T) { onEachHost(t, failingUbuntuInsta
 
 func failingUbuntuInstaller(t *testing.T, h host.Host) {
 	b, s := ubuntuBuild(t, h, halt)
-	started := make(chan struct{})
-	b.Progress = func(_ context.Context, m string) {
-		t.Log(m)
-		if strings.Contains(m, "guest: start") {
-			close(started)
-		}
-	}
-	st, err := newState(b, s, inputs(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	result := make(chan error, 1)
-	go func() {
-		_, err := st.run(t.Context(), installSteps)
-		result <- err
-	}()
-	select {
-	case <-started:
-	case err := <-result:
-		t.Fatal(err)
-	}
-	base := st.server.BaseURL("127.0.0.1")
-	asSubiquity(t, base)
-
-	var failed *Error
-	if err := <-result; !errors.As(err, &failed) {
-		t.Fatalf("error %v", err)
-	}
+	var base string
+	st, failed := failsTold(t, b, s, func(url string) {
+		base = url
+		asSubiquity(t, base)
+	})
 	for _, want := range []string{
 		"the installer failed: FAIL subiquity/Late/run/command_0",
 		"Last reports of the installer:", "  subiquity/Install/install installing system",
@@ -91,6 +68,64 @@ func failingUbuntuInstaller(t *testing.T, h host.Host) {
 		noSecrets(t, string(text), token)
 	}
 	onlyLogs(t, b, s)
+}
+
+// failsTold installs until the build fails, and does something in the guest's place once that runs, with the server's URL.
+func failsTold(t *testing.T, b *Builder, s Spec, tell func(base string)) (*state, *Error) {
+	t.Helper()
+	started := make(chan struct{})
+	b.Progress = func(_ context.Context, m string) {
+		t.Log(m)
+		if strings.Contains(m, "guest: start") {
+			close(started)
+		}
+	}
+	st, err := newState(b, s, inputs(t, s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() {
+		_, err := st.run(t.Context(), installSteps)
+		result <- err
+	}()
+	select {
+	case <-started:
+	case err := <-result:
+		t.Fatal(err)
+	}
+	tell(st.server.BaseURL("127.0.0.1"))
+	var failed *Error
+	if err := <-result; !errors.As(err, &failed) {
+		t.Fatalf("error %v", err)
+	}
+	return st, failed
+}
+
+// TestUbuntuInstallerThatSwallowsAFailure: subiquity would go on without the updates.
+func TestUbuntuInstallerThatSwallowsAFailure(t *testing.T) {
+	b, s := ubuntuBuild(t, host.NewLocal(), halt)
+	_, failed := failsTold(t, b, s, func(base string) {
+		post(t, base+reportFile, `{"name":"subiquity/Retried","description":"no route","event_type":"finish","level":"INFO","result":"FAIL"}`)
+		post(t, base+reportFile, `{"name":"subiquity/Install/install/postinstall/run_unattended_upgrades",`+
+			`"description":"FAILED to apply all updates","event_type":"finish","level":"INFO","result":"SUCCESS"}`)
+	})
+	const want = "the installer failed: subiquity/Install/install/postinstall/run_unattended_upgrades FAILED to apply all updates"
+	if !strings.Contains(failed.Detail(), want) {
+		t.Errorf("the detail does not say %q:\n%s", want, failed.Detail())
+	}
+	onlyLogs(t, b, s)
+}
+
+func post(t *testing.T, url, body string) {
+	t.Helper()
+	resp, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // asSubiquity fetches the answers, reports that a late-command failed, and sends a log that holds secrets.
@@ -118,13 +153,7 @@ func asSubiquity(t *testing.T, base string) {
 		{logFiles + "../escape", "x"},
 		{logFiles + preseed.LogsEnd, "failed\n"},
 	} {
-		resp, err := http.Post(base+p.name, "application/json", strings.NewReader(p.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := resp.Body.Close(); err != nil {
-			t.Fatal(err)
-		}
+		post(t, base+p.name, p.body)
 	}
 }
 
@@ -167,7 +196,7 @@ func TestUbuntuAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			line := " " + st.commandLine(base)
-			want, drive := " ds=nocloud;s="+base+" ", ""
+			want, drive := " ds=nocloud;dsmode=net;s="+base+" ", ""
 			if seed {
 				want, drive = " noprompt console=tty0 ", st.path("answers.iso") // nothing about a data source
 			}

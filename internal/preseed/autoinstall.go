@@ -172,7 +172,8 @@ func documentOf(v Values) document {
 
 // aptOf names the mirror in curtin's format, which every version of subiquity knows; mirror-selection is silently
 // ignored by those of 2022. An image is the same wherever it is built: no country mirror, and no system made from the
-// medium alone because the mirror was down. The proxy is apt's own, as in a preseed: subiquity's proxy key would also
+// medium alone because the mirror was down; only where subiquity sees no default route it asks no mirror, whatever fallback
+// says. The proxy is apt's own, as in a preseed: subiquity's proxy key would also
 // send its reports to us through it.
 func aptOf(v Values) apt {
 	a := apt{Fallback: "abort", HTTPProxy: v.HTTPProxy, HTTPSProxy: v.HTTPProxy}

@@ -115,7 +115,8 @@ func written(n *yaml.Node, above []*yaml.Node, left *int) (*yaml.Node, *KeyError
 	return &out, nil
 }
 
-// checkOver refuses what would take from the build what it needs, or say in two places what a profile's field says.
+// checkOver refuses what would take from the build what it needs, say in two places what a profile's field says, or have no
+// effect: what subiquity hands to cloud-init for a first boot goes with the post-install script.
 func checkOver(root *yaml.Node) KeyErrors {
 	var errs KeyErrors
 	refuse := func(path, msg string) {
@@ -132,9 +133,20 @@ func checkOver(root *yaml.Node) KeyErrors {
 		refuse("identity/"+name, "is the profile's to say: set "+name+" there, so that scripts know it as well")
 	}
 	refuse("identity/realname", "is the profile's to say: set fullname there")
+	for _, name := range []string{"locale", "timezone"} {
+		refuse(name, "is the profile's to say: set "+name+" there")
+	}
+	for _, key := range []string{"user-data", "snaps", "ubuntu-pro", "ubuntu-advantage"} {
+		refuse(key, "is for a first boot, which an image does not have: use a script, or the user-data of its instances")
+	}
+	refuse("ssh/authorized-keys", "is for a first boot, which an image does not have: set authorized_keys_url in the profile, or use a script")
+	refuse("storage/layout/password", "must be left out: nobody is there to type it when the image boots")
 	refuse("reporting/"+reportName, "is the build's own destination: give yours another name")
-	if n := child(child(root, "ssh"), "install-server"); n != nil && n.Value != "true" {
+	if n := child(child(root, "ssh"), "install-server"); n != nil && !strings.EqualFold(n.Value, "true") {
 		errs = append(errs, at(n, "ssh.install-server", "must be true: the build comes in by SSH"))
+	}
+	if n := child(child(root, "ssh"), "allow-pw"); n != nil && !strings.EqualFold(n.Value, "false") {
+		errs = append(errs, at(n, "ssh.allow-pw", "must be false: no password opens SSH in an image"))
 	}
 	return errs
 }
@@ -203,10 +215,8 @@ func forget(n *yaml.Node) {
 	}
 }
 
-// secretKeys are the keys whose values nobody must see, in autoinstall data and in cloud-config below user-data.
-var secretKeys = []string{
-	"password", "passwd", "hashed_passwd", "plain_text_passwd", "token", "consumer_secret", "token_secret", "recovery-key",
-}
+// secretKeys are the keys whose values nobody must see: of the account, of netplan, of a reporting webhook.
+var secretKeys = []string{"password", "consumer_secret", "token_secret"}
 
 // eachSecret calls do with every scalar that is the value of a secret key.
 func eachSecret(n *yaml.Node, do func(*yaml.Node)) {

@@ -25,14 +25,17 @@ const mine = `#cloud-config
 autoinstall:
   packages: [nginx] # instead of the profile's
   identity: {groups: [adm, sudo]}
-  ssh: {authorized-keys: [&key ssh-ed25519 AAAA me]}
   storage:
-    layout: {name: lvm, password: passphrase}
-  user-data: {ssh_authorized_keys: [*key], disable_root: no}
+    layout: {name: lvm}
+  oem: {install: no}
+  network:
+    version: 2
+    wifis: {all: {access-points: {site: {password: passphrase}}}}
   late-commands:
-    - [curtin, in-target, --, "true"]
-  reporting: {mine: {type: print}}
-  ubuntu-pro: {token: C1NWcZTHLteJXGVMM6YhvHDpGrhyy7}
+    - &true [curtin, in-target, --, "true"]
+  error-commands:
+    - *true
+  reporting: {mine: {type: webhook, endpoint: "http://example.test/", token_secret: C1NWcZTHLteJXGVMM6YhvHDpGrhyy7}}
 `
 
 func TestAutoinstall(t *testing.T) {
@@ -140,11 +143,11 @@ network: {version: 2, ethernets: {all: {match: {name: "en*"}, dhcp6: on}}}
 apt: {mirror-selection: {primary: [country-mirror, {uri: "http://x/", arches: [amd64]}]}, sources: {a: {source: ppa}}}
 kernel: {flavor: hwe}
 kernel-crash-dumps: {enabled: null}
-snaps: [{name: etcd, channel: edge, classic: no}]
+ssh: {allow-pw: False, install-server: True}
 oem: {install: auto}
 identity: {groups: {append: [kvm]}}
 storage: {config: [{type: disk, id: disk0}], swap: {size: 0}}
-user-data: {anything: [goes]}
+reporting: {mine: {type: webhook, anything: [goes]}}
 `, ""},
 		"no map":           {"- a", "line 1: must be a map, not a list"},
 		"syntax":           {"a: 1\nb: c: d", "line 2: cannot parse YAML: mapping values are not allowed in this context"},
@@ -160,13 +163,21 @@ user-data: {anything: [goes]}
 		"version":          {"version: 2", "line 1: version: must be 1"},
 		"word":             {"updates: none", "line 1: updates: must be one of security, all"},
 		"mirror":           {"apt: {mirror-selection: {primary: [here]}}", "must be one of country-mirror"},
-		"token":            {"ubuntu-pro: {token: secretive}", "ubuntu-pro.token: is not of the right form"},
 		"kernel":           {"kernel: {package: a, flavor: b}", "kernel: must have either package or flavor"},
 		"reporting":        {"reporting: {x: y}", "reporting.x: must be a map, not text"},
 		"asks":             {"interactive-sections: [network]", "interactive-sections: nobody is there to be asked"},
 		"user name":        {"identity: {username: me}", "line 1: identity.username: is the profile's to say: set username there"},
 		"our destination":  {"reporting: {pim: {type: none}}", "reporting.pim: is the build's own destination"},
 		"without a server": {"ssh: {install-server: off}", "ssh.install-server: must be true"},
+		"passwords":        {"ssh: {allow-pw: yes}", "line 1: ssh.allow-pw: must be false: no password opens SSH in an image"},
+		"authorized keys":  {"ssh: {authorized-keys: [a]}", "ssh.authorized-keys: is for a first boot, which an image does not have: set authorized_keys_url"},
+		"locale":           {"locale: C.UTF-8", "locale: is the profile's to say: set locale there"},
+		"time zone":        {"timezone: geoip", "timezone: is the profile's to say: set timezone there"},
+		"user-data":        {"\nuser-data: {x: secretive}", "line 2: user-data: is for a first boot, which an image does not have: use a script"},
+		"snaps":            {"snaps: [{name: etcd}]", "snaps: is for a first boot"},
+		"Pro":              {"ubuntu-pro: {token: secretive}", "ubuntu-pro: is for a first boot"},
+		"Pro's old name":   {"ubuntu-advantage: {token: secretive}", "ubuntu-advantage: is for a first boot"},
+		"passphrase":       {"storage: {layout: {name: lvm, password: secretive}}", "storage.layout.password: must be left out: nobody is there to type it when the image boots"},
 		"cycle":            {"user-data: &a {b: *a}", "an alias stands inside what it stands for"},
 		"bomb": {"user-data:\n  a: &a [x,x,x,x,x,x,x,x,x,x]\n  b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n" +
 			"  c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n  d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n  e: [*d,*d,*d]", "the document is too large"},
@@ -196,7 +207,7 @@ func TestAutoinstallErrors(t *testing.T) {
 		want string
 	}{
 		"value": {Autoinstall{Values: bad}, "Hostname must not hold a space or a quote"},
-		"over":  {Autoinstall{Values: ubuntu(), Over: []byte("\nlocale: [a]")}, "line 2: locale: must be text, not a list"},
+		"over":  {Autoinstall{Values: ubuntu(), Over: []byte("\nupdates: [a]")}, "line 2: updates: must be text, not a list"},
 		// Only the whole has the fault: what the user wrote is a fine part of it.
 		"merged": {Autoinstall{Values: ubuntu(), Over: []byte("keyboard: {toggle: null}\nstorage: {layout: {name: lvm, mode: gap}}")}, "storage.layout.mode"},
 	} {

@@ -11,24 +11,20 @@ import (
 // seedConfig is what cloud-init does at the first boot of a base image; what is empty is left as the image has it.
 // Source: https://cloudinit.readthedocs.io/en/latest/reference/modules.html
 type seedConfig struct {
-	Bootcmd          [][]string     `yaml:"bootcmd,omitempty"`
-	Hostname         string         `yaml:"hostname,omitempty"`
-	FQDN             string         `yaml:"fqdn,omitempty"`
-	PreserveHostname bool           `yaml:"preserve_hostname"`
-	Timezone         string         `yaml:"timezone,omitempty"`
-	Locale           string         `yaml:"locale,omitempty"`
-	Keyboard         *cloudKeyboard `yaml:"keyboard,omitempty"`
-	Users            []cloudUser    `yaml:"users"` // an empty list: the image's default user belongs to its clones
-	SSHDeleteKeys    bool           `yaml:"ssh_deletekeys"`
-	SSHGenKeyTypes   []string       `yaml:"ssh_genkeytypes"`
-	APT              cloudAPT       `yaml:"apt"`
-	PackageUpdate    bool           `yaml:"package_update,omitempty"`
-	Packages         []string       `yaml:"packages,omitempty"`
-	Runcmd           [][]string     `yaml:"runcmd,omitempty"`
-}
-
-type cloudKeyboard struct {
-	Layout string `yaml:"layout"`
+	Bootcmd          [][]string  `yaml:"bootcmd,omitempty"`
+	Hostname         string      `yaml:"hostname,omitempty"`
+	FQDN             string      `yaml:"fqdn,omitempty"`
+	PreserveHostname bool        `yaml:"preserve_hostname"`
+	Timezone         string      `yaml:"timezone,omitempty"`
+	Locale           string      `yaml:"locale,omitempty"`
+	Keyboard         *keyboard   `yaml:"keyboard,omitempty"`
+	Users            []cloudUser `yaml:"users"` // an empty list: the image's default user belongs to its clones
+	SSHDeleteKeys    bool        `yaml:"ssh_deletekeys"`
+	SSHGenKeyTypes   []string    `yaml:"ssh_genkeytypes"`
+	APT              cloudAPT    `yaml:"apt"`
+	PackageUpdate    bool        `yaml:"package_update,omitempty"`
+	Packages         []string    `yaml:"packages,omitempty"`
+	Runcmd           [][]string  `yaml:"runcmd,omitempty"`
 }
 
 type cloudAPT struct {
@@ -85,7 +81,8 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 		c.FQDN = v.Hostname + "." + v.Domain
 	}
 	if v.Keyboard != "" {
-		c.Keyboard = &cloudKeyboard{v.Keyboard}
+		k := keyboardOf(v.Keyboard)
+		c.Keyboard = &k
 	}
 	if v.Username != "" {
 		c.Users = append(c.Users, account(v))

@@ -2,6 +2,7 @@ package preseed
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,18 @@ func TestCloudConfig(t *testing.T) {
 		var doc map[string]any
 		if err := yaml.Unmarshal(got, &doc); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCloudConfigKeyboard(t *testing.T) {
+	for keymap, want := range map[string]keyboard{
+		"us": {"us", ""}, "dvorak": {"us", "dvorak"}, "de(nodeadkeys)": {"de", "nodeadkeys"},
+	} {
+		got, err := CloudConfig(Values{Hostname: "golden", Keyboard: keymap}, "")
+		var doc struct{ Keyboard keyboard }
+		if err := errors.Join(err, yaml.Unmarshal(got, &doc)); err != nil || doc.Keyboard != want {
+			t.Errorf("%s: %+v, %v", keymap, doc.Keyboard, err)
 		}
 	}
 }

@@ -88,8 +88,12 @@ func TestParseReport(t *testing.T) {
 		`{"name":"a","description":"b\nc","event_type":"start","level":"DEBUG"}`:                {"a b c", false, false},
 		`{"name":"a","description":"","event_type":"finish","level":"INFO","result":"SUCCESS"}`: {"finish a", false, false},
 		`{"name":"a","description":"d","event_type":"finish","level":"ERROR","result":"FAIL"}`:  {"FAIL a d", true, true},
-		`{"name":"a","description":"d","event_type":"warning","level":"WARNING"}`:               {"warning a d", false, true},
-		`{"name":"a","description":"d","event_type":"error","level":"ERROR"}`:                   {"error a d", true, true},
+		`{"name":"a","description":"FAILED to apply all updates","event_type":"finish","level":"INFO","result":"SUCCESS"}`: {
+			"a FAILED to apply all updates", true, true,
+		},
+		`{"name":"a","description":"FAILED","event_type":"start","level":"DEBUG"}`: {"a FAILED", false, false},
+		`{"name":"a","description":"d","event_type":"warning","level":"WARNING"}`:  {"warning a d", false, true},
+		`{"name":"a","description":"d","event_type":"error","level":"ERROR"}`:      {"error a d", true, true},
 	} {
 		r, err := ParseReport([]byte(body))
 		if err != nil || r.String() != want.text || r.Failed() != want.failed || r.Notable() != want.notable {

@@ -34,7 +34,15 @@ func ParseReport(body []byte) (Report, error) {
 }
 
 // Failed reports whether it tells that something failed.
-func (r Report) Failed() bool { return r.Result == "FAIL" || r.Type == "error" }
+func (r Report) Failed() bool { return r.Result == "FAIL" || r.Type == "error" || r.Swallowed() }
+
+// Swallowed reports whether it tells of a failure after which the installer goes on as if nothing had happened: of updates
+// that could not be installed only the description of a finish does, whose result is "SUCCESS".
+//
+// Source: run_unattended_upgrades in subiquity/server/controllers/install.py
+func (r Report) Swallowed() bool {
+	return r.Type == "finish" && strings.HasPrefix(r.Description, "FAILED ")
+}
 
 // Notable reports whether a person wants to see it: the beginning of what is no detail, and whatever went wrong.
 func (r Report) Notable() bool {
@@ -46,7 +54,7 @@ func (r Report) String() string {
 	if r.Result != "" && r.Result != "SUCCESS" {
 		s = r.Result
 	}
-	if s == "start" {
+	if s == "start" || s == "finish" && r.Swallowed() {
 		s = ""
 	}
 	return strings.TrimSpace(s + " " + r.Name + " " + r.Description)

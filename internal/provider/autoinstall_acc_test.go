@@ -21,7 +21,7 @@ func TestAccImage_autoinstall(t *testing.T) {
 	w := newWorld(t)
 	iso := mediatest.ISO(t, map[string][]byte{"casper/vmlinuz": []byte("x"), "casper/initrd": []byte("x")})
 	w.write("isos.d/tiny.yml", "tiny: {url: "+iso+", architecture: x86_64}\n")
-	const document = "storage: {layout: {name: lvm, password: from-the-document}}\n"
+	const document = "network: {version: 2, wifis: {all: {access-points: {site: {password: from-the-document}}}}}\n"
 	w.write("autoinstalls.d/mine.yml", document)
 	config := w.hcl(`
 resource "pim_image" "dev" {

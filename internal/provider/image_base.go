@@ -25,10 +25,10 @@ func baseAttribute() schema.Attribute {
 	return schema.SingleNestedAttribute{
 		Optional: true,
 		MarkdownDescription: "A disk image to begin with, instead of an installation and of the profile's `iso` or `base`: a distribution's cloud " +
-			"image, or the image of another `pim_image`. It needs cloud-init and openssh-server. cloud-init grows its root file system to " +
-			"`disk_size` and puts into effect `hostname`, `domain`, `packages`, `timezone`, `locale`, `keyboard`, `username` with its " +
-			"password, and `authorized_keys_url`, of these only what is set; everything else stays as the image has it. Settings that only " +
-			"an installer knows are an error beside it.",
+			"image, or the image of another `pim_image`. It needs cloud-init and openssh-server, for `locale` the package locales, and " +
+			"for `keyboard` console-setup. cloud-init grows its root file system to `disk_size` and puts into effect `hostname`, `domain`, " +
+			"`packages`, `timezone`, `locale`, `keyboard`, `username` with its password, and `authorized_keys_url`, of these only what is " +
+			"set; everything else stays as the image has it. Settings that only an installer knows are an error beside it.",
 		Validators: []validator.Object{objectvalidator.ConflictsWith(path.MatchRoot("iso"))},
 		Attributes: map[string]schema.Attribute{
 			"source": schema.StringAttribute{

@@ -48,7 +48,7 @@ func TestAccImage_badInput(t *testing.T) {
 		},
 		{
 			name:  "document with an unknown key",
-			setup: func(w *world) { w.write("autoinstalls.d/mine.yml", "locale: C.UTF-8\nlate-command: [reboot]\n") },
+			setup: func(w *world) { w.write("autoinstalls.d/mine.yml", "updates: all\nlate-command: [reboot]\n") },
 			image: `profile = "dev"` + "\n" + `installer = "autoinstall"` + "\n" + `autoinstall = "mine"`,
 			want:  `(?s)autoinstall = "mine".*mine.yml:2:1: late-command: unknown key`,
 		},

@@ -43,7 +43,9 @@ var settingDocs = map[string]string{
 	"installer": "Installer on the ISO. " + installers.markdown() + " The default is what the ISO's entry in `isos.d` says, then what a local " +
 		"ISO holds, then `debian`. A setting that an installer cannot express is an error.",
 	"autoinstall": "YAML document merged over the answers to Ubuntu's installer, with or without a key `autoinstall` around it: a name from " +
-		"`autoinstalls.d`, or the path of a file. Maps merge, scalars and lists replace.",
+		"`autoinstalls.d`, or the path of a file. Maps merge, scalars and lists replace. What subiquity leaves to a " +
+		"first boot, which an image does not have, such as `user-data` and `snaps`, is an error, and so is what another setting says, " +
+		"such as `locale`.",
 	"answers":   "How the installer gets its answers. " + deliveries.markdown() + " It does not change the image.",
 	"preseed":   "Template of the answers to Debian's installer: a name from `preseeds.d`, or the path of a file.",
 	"install":   "Post-install script, run by the installer in the new system: a name from `installs.d`, or the path of a file.",

@@ -58,6 +58,11 @@ fi
 none "holds the installer's proxy" "$R/etc/apt/apt.conf.d/90curtin-aptproxy" \
     "$R/etc/systemd/system/snapd.service.d/snap_proxy.conf"
 none "keeps clones from finding their data source" "$R/etc/cloud/cloud.cfg.d/99-installer.cfg"
+for f in "$R"/etc/cloud/cloud.cfg.d/*.cfg; do
+    if grep -qsE "^[^#]*config[\"']?:[[:space:]]*[\"']?disabled" "$f"; then
+        report "$f" "keeps clones from the network that their data source describes"
+    fi
+done
 if grep -qs '^pim:' "$R/etc/cloud/cloud-init.disabled"; then
     report "$R/etc/cloud/cloud-init.disabled" "belongs to the build"
 fi
@@ -82,6 +87,9 @@ for f in "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d
         report "$f" "binds the initramfs to the drivers of the build machine"
     fi
 done
+if dracut_host_only; then
+    report "$R/etc/dracut.conf.d" "binds the initramfs to the drivers of the build machine; the last hostonly must be \"no\""
+fi
 if grep -qsE 'root=/dev/(vd|sd|xvd|nvme)' "$R/boot/grub/grub.cfg"; then
     report "$R/boot/grub/grub.cfg" "names a disk of the build; use UUID="
 fi

@@ -21,11 +21,21 @@ wipe "$apt_proxy" "$apt_unsigned"
 
 # An initramfs with no drivers but those of the build machine finds no disk on another one, and cloud-init, which
 # looks early, not even its seed on an IDE or SATA drive, which is where hypervisors put it.
-dep=$(grep -lsE '^MODULES="?dep' "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d/* || :)
-if [ -n "$dep" ]; then
+bound=$(grep -lsE '^MODULES="?dep' "$R/etc/initramfs-tools/initramfs.conf" "$R"/etc/initramfs-tools/conf.d/* || :)
+for f in $bound; do sed -i 's/^MODULES=.*/MODULES=most/' "$f"; done
+if dracut_host_only; then
+    bound=$R/etc/dracut.conf.d/90-pim.conf
+    echo 'hostonly="no"' >"$bound"
+fi
+if [ -n "$bound" ]; then
     echo "finalize: initramfs"
-    for f in $dep; do sed -i 's/^MODULES=.*/MODULES=most/' "$f"; done
-    [ -n "$R" ] || update-initramfs -u -k all
+    if [ -n "$R" ]; then
+        :
+    elif command -v update-initramfs >/dev/null; then
+        update-initramfs -u -k all
+    else
+        dracut --force --regenerate-all # dracut before 107 has no update-initramfs
+    fi
 fi
 
 echo "finalize: the build's access"

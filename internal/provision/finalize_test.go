@@ -212,8 +212,59 @@ func TestFinalize(t *testing.T) {
 	}
 }
 
+// TestFinalizeDracut: where dracut makes the initramfs, it must not do so for the build machine alone.
+func TestFinalizeDracut(t *testing.T) {
+	const (
+		found = `/etc/dracut.conf.d: binds the initramfs to the drivers of the build machine; the last hostonly must be "no"`
+		ours  = "etc/dracut.conf.d/90-pim.conf"
+	)
+	s, g := dirtyGuest(t)
+	if err := errors.Join(g.Prepare(t.Context(), ""), g.Finalize(t.Context(), nil)); err != nil {
+		t.Fatal(err)
+	}
+	dracut := map[string]string{"usr/bin/dracut": "#!", "usr/sbin/update-initramfs": "dracut --force\n"}
+	for name, tt := range map[string]struct {
+		programs, conf map[string]string
+		bound, stays   bool // whether the initramfs is the build machine's, and finalize cannot help it
+	}{
+		"nothing said":     {dracut, nil, true, false},
+		"host-only":        {dracut, map[string]string{"10-x.conf": "hostonly=yes\n"}, true, false},
+		"commented out":    {dracut, map[string]string{"x.conf": "#hostonly=no\n"}, true, false},
+		"generic":          {dracut, map[string]string{"10-x.conf": "hostonly='no' # c"}, false, false},
+		"the last counts":  {dracut, map[string]string{"100-x.conf": "hostonly=no\n", "20-x.conf": "hostonly=yes\n"}, false, false},
+		"said after ours":  {dracut, map[string]string{"99-x.conf": "hostonly=\"yes\"\n"}, true, true},
+		"older dracut":     {map[string]string{"usr/bin/dracut": "#!"}, nil, true, false},
+		"initramfs-tools":  {map[string]string{"usr/bin/dracut": "#!", "usr/sbin/update-initramfs": "mkinitramfs\n"}, nil, false, false},
+		"only a directory": {nil, nil, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, dir := range []string{"usr/bin", "usr/sbin/update-initramfs", "etc/dracut.conf.d"} {
+				if err := os.RemoveAll(filepath.Join(s.Root, dir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fill(t, s.Root, map[string]string{"etc/dracut.conf.d/": ""})
+			fill(t, s.Root, tt.programs)
+			for file, text := range tt.conf {
+				fill(t, s.Root, map[string]string{"etc/dracut.conf.d/" + file: text})
+			}
+			if got := strings.Join(findings(t, g), "\n"); (got == found) != tt.bound || (got == "") == tt.bound {
+				t.Errorf("before: %q", got)
+			}
+			if err := g.Finalize(t.Context(), nil); (err == nil) == tt.stays || err != nil && !strings.HasSuffix(err.Error(), ": "+found) {
+				t.Errorf("after: %v", err)
+			}
+			text, err := os.ReadFile(filepath.Join(s.Root, ours))
+			if wrote := string(text) == "hostonly=\"no\"\n"; wrote != tt.bound || errors.Is(err, fs.ErrNotExist) == tt.bound {
+				t.Errorf("%s holds %q, %v", ours, text, err)
+			}
+		})
+	}
+}
+
 // TestFindings makes a finalized system dirty in one way at a time.
 func TestFindings(t *testing.T) {
+	const noNetwork = ": keeps clones from the network that their data source describes"
 	tests := map[string]struct{ file, text, want string }{
 		"fstab":          {"etc/fstab", "/dev/vda1 / ext4 defaults 0 1\n", "/etc/fstab: names a disk of the build; use UUID="},
 		"grub":           {"boot/grub/grub.cfg", "linux /vmlinuz root=/dev/sda1 ro\n", "/boot/grub/grub.cfg: names a disk of the build; use UUID="},
@@ -223,6 +274,10 @@ func TestFindings(t *testing.T) {
 		"cloud-init":     {"var/lib/cloud/instances/i-1/x", "x", "/var/lib/cloud/instances/i-1: is cloud-init's memory of the build"},
 		"curtin's proxy": {"etc/apt/apt.conf.d/90curtin-aptproxy", "x", "/etc/apt/apt.conf.d/90curtin-aptproxy: holds the installer's proxy"},
 		"subiquity":      {"etc/cloud/cloud.cfg.d/99-installer.cfg", "x", "/etc/cloud/cloud.cfg.d/99-installer.cfg: keeps clones from finding their data source"},
+		"no network":     {"etc/cloud/cloud.cfg.d/00-x.cfg", "network: {config: disabled}\n", "/etc/cloud/cloud.cfg.d/00-x.cfg" + noNetwork},
+		"block style":    {"etc/cloud/cloud.cfg.d/x.cfg", "network:\n  config: 'disabled'\n", "/etc/cloud/cloud.cfg.d/x.cfg" + noNetwork},
+		"as JSON":        {"etc/cloud/cloud.cfg.d/x.cfg", `{"network": {"config": "disabled"}}`, "/etc/cloud/cloud.cfg.d/x.cfg" + noNetwork},
+		"commented out":  {"etc/cloud/cloud.cfg.d/x.cfg", "# network: {config: disabled}\nnetwork: {config: {version: 2}}\n", ""},
 		"netplan":        {"etc/netplan/50-cloud-init.yaml", "x", "/etc/netplan/50-cloud-init.yaml: is cloud-init's network of the build"},
 		"running log":    {"var/log/app.log", "a service still runs", ""},
 		"empty auth.log": {"var/log/auth.log", "", ""},

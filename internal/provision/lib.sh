@@ -35,3 +35,12 @@ apt_proxy=$R/etc/apt/apt.conf.d/00pim-build-proxy
 
 # An installer that was told to take unsigned packages tells the new system so, too.
 apt_unsigned=$R/etc/apt/apt.conf.d/00AllowUnauthenticated
+
+# dracut_host_only succeeds where dracut makes the initramfs, for the machine it runs on alone. So newer ones do unless the
+# last setting says no (dracut.conf(5)). An update-initramfs that is not dracut's own is that of initramfs-tools.
+dracut_host_only() {
+    [ -e "$R/usr/bin/dracut" ] && [ -d "$R/etc/dracut.conf.d" ] || return 1
+    [ ! -e "$R/usr/sbin/update-initramfs" ] || grep -q dracut "$R/usr/sbin/update-initramfs" || return 1
+    ! find "$R/etc/dracut.conf.d" -maxdepth 1 -name '*.conf' | sort -V | xargs -r sed -n 's/^[[:space:]]*hostonly=//p' | tail -n 1 |
+        grep -qE "^[\"']?no\>"
+}

@@ -75,12 +75,13 @@ def write(name, text):
 
 
 def configure_cloud_init(config):
-    """What subiquity/models/subiquity.py leaves for the first boot."""
+    """What subiquity/models/subiquity.py leaves for the first boot, and network.py beside it."""
     identity = config["identity"]
     userdata = "#cloud-config\n" + yaml.dump({"users": [{"name": identity["username"], "passwd": identity["password"]}]})
     write("etc/cloud/cloud.cfg.d/99-installer.cfg", yaml.dump({
         "datasource_list": ["None"], "datasource": {"None": {"userdata_raw": userdata, "metadata": {"instance-id": "x"}}}}))
     write("etc/cloud/ds-identify.cfg", "policy: enabled\n")
+    write("etc/cloud/cloud.cfg.d/00-subiquity-disable-cloudinit-networking.cfg", "network: {config: disabled}\n")
     write("etc/hostname", identity["hostname"] + "\n")
     write("etc/netplan/50-cloud-init.yaml", "network: {version: 2, ethernets: {gone0: {dhcp4: true}}}\n")
     write("etc/apt/apt.conf.d/90curtin-aptproxy", 'Acquire::http::Proxy "%s";\n' % config["apt"]["http_proxy"])

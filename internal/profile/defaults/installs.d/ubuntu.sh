@@ -34,10 +34,23 @@ case $timezone in
     ;;
 esac
 
+# A name without a character set means UTF-8, as it does to the installer.
+case $locale in
+*.* | *@*) ;;
+*_*) locale=$locale.UTF-8 ;;
+esac
 if [ -n "$locale" ]; then
     case $locale in
     C | C.* | POSIX) ;;
-    *.*) localedef -i "${locale%%.*}" -f "${locale#*.}" "$locale" ;;
+    *)
+        known=/usr/share/i18n/SUPPORTED
+        # A minimal system comes without.
+        [ -e "$known" ] || apt-get install -q -y --no-install-recommends locales
+        line=$(awk -v name="$locale" '$1 == name { print; exit }' "$known")
+        [ -n "$line" ] || { echo "no locale $locale in $known" >&2; exit 1; }
+        grep -qsxF "$line" /etc/locale.gen || echo "$line" >>/etc/locale.gen
+        locale-gen
+        ;;
     esac
     printf 'LANG=%s\n' "$locale" >/etc/default/locale
 fi
@@ -83,7 +96,7 @@ fi
 if [ -d /etc/cloud ]; then
     rm -f /etc/cloud/cloud.cfg.d/99-installer.cfg /etc/cloud/cloud.cfg.d/90-installer-network.cfg \
         /etc/cloud/cloud.cfg.d/20-disable-cc-dpkg-grub.cfg /etc/cloud/cloud.cfg.d/curtin-preserve-sources.cfg \
-        /etc/cloud/cloud.cfg.d/subiquity-disable-cloudinit-networking.cfg \
+        /etc/cloud/cloud.cfg.d/*subiquity-disable-cloudinit-networking.cfg \
         /etc/cloud/ds-identify.cfg /etc/cloud/clean.d/99-installer
     echo 'pim: until the image is finished' >/etc/cloud/cloud-init.disabled
 fi
