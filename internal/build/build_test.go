@@ -372,3 +372,14 @@ func TestLastLines(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// begun is a build that has begun, and whose steps are the test's to run.
+func begun(t *testing.T, b *Builder, s Spec) *state {
+	t.Helper()
+	st, img, err := b.begin(t.Context(), s, inputs(t, s))
+	if err != nil || img != nil {
+		t.Fatal(img, err)
+	}
+	t.Cleanup(st.release)
+	return st
+}

@@ -86,10 +86,7 @@ func TestGuestThatEndsUnderItsConnection(t *testing.T) {
 
 func guestThatEndsUnderItsConnection(t *testing.T, h host.Host) {
 	b, s := testBuildOn(t, h, installer(halt))
-	st, err := newState(b, s, inputs(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := begun(t, b, s)
 	defer st.log.Close()
 	defer st.cleanUp(t.Context(), nil) //nolint:errcheck // the test is over
 	st.accel.Name = qemu.TCG

@@ -80,10 +80,7 @@ func failsTold(t *testing.T, b *Builder, s Spec, tell func(base string)) (*state
 			close(started)
 		}
 	}
-	st, err := newState(b, s, inputs(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := begun(t, b, s)
 	result := make(chan error, 1)
 	go func() {
 		_, err := st.run(t.Context(), installSteps)
@@ -182,10 +179,7 @@ func TestUbuntuAnswers(t *testing.T) {
 			if inputs(t, s).Key() != key {
 				t.Error("the way of delivery is in the key")
 			}
-			st, err := newState(b, s, inputs(t, s))
-			if err != nil {
-				t.Fatal(err)
-			}
+			st := begun(t, b, s)
 			st.installer = st.chooseInstaller()
 			id, err := provision.NewIdentity()
 			if err != nil {

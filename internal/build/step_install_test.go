@@ -16,10 +16,7 @@ func TestServe(t *testing.T) { onEachHost(t, serveAnswers) }
 
 func serveAnswers(t *testing.T, h host.Host) {
 	b, s := testBuildOn(t, h, installer(halt))
-	st, err := newState(b, s, inputs(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := begun(t, b, s)
 	id, err := provision.NewIdentity()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
@@ -66,7 +67,7 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot render the base image's seed: %w", err)
 	}
 	c := seedConfig{
-		Hostname: v.Hostname, Timezone: v.Timezone, Locale: v.Locale, Users: []cloudUser{},
+		Hostname: v.Hostname, Timezone: v.Timezone, Locale: localeOf(v.Locale), Users: []cloudUser{},
 		SSHGenKeyTypes: []string{"ed25519"}, // access has put it there: no other is made
 		APT:            cloudAPT{PreserveSourcesList: true},
 		PackageUpdate:  len(v.Packages) > 0, Packages: v.Packages,
@@ -74,8 +75,8 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 	if access != "" {
 		c.Bootcmd = append(c.Bootcmd, []string{"sh", "-c", access})
 	}
-	if v.Locale != "" {
-		c.Bootcmd = append(c.Bootcmd, []string{"sh", "-c", addLocale, "sh", v.Locale})
+	if c.Locale != "" {
+		c.Bootcmd = append(c.Bootcmd, []string{"sh", "-c", addLocale, "sh", c.Locale})
 	}
 	if v.Domain != "" {
 		c.FQDN = v.Hostname + "." + v.Domain
@@ -98,6 +99,14 @@ func CloudConfig(v Values, access string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot render the base image's seed: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// localeOf adds the character set that a name without one means to the installers.
+func localeOf(name string) string {
+	if strings.Contains(name, "_") && !strings.ContainsAny(name, ".@") {
+		name += ".UTF-8"
+	}
+	return name
 }
 
 // account is the user that the installer would have made. Without a password sudo has nothing to ask for; the account

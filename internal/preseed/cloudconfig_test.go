@@ -56,6 +56,15 @@ func TestCloudConfigKeyboard(t *testing.T) {
 	}
 }
 
+func TestCloudConfigLocale(t *testing.T) {
+	for name, want := range map[string]string{"de_DE": "de_DE.UTF-8", "de_DE.UTF-8": "de_DE.UTF-8", "de_DE@euro": "de_DE@euro", "C": "C"} {
+		got, err := CloudConfig(Values{Hostname: "golden", Locale: name}, "")
+		if err != nil || !strings.Contains(string(got), "\n    - "+want+"\n") || !strings.Contains(string(got), "\nlocale: "+want+"\n") {
+			t.Errorf("%s: %v, %s", name, err, got)
+		}
+	}
+}
+
 func TestCloudConfigTellsNoSecret(t *testing.T) {
 	v := full()
 	got, err := CloudConfig(v.WithoutSecrets(), "")

@@ -8,7 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"github.com/hashicorp/terraform-plugin-log/tflogtest"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/cache"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
@@ -115,15 +116,15 @@ func waitsOn(t *testing.T, s *hosttest.SSHD, m *machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan error)
+	waits, got := make(told, 1), make(chan error)
 	go func() {
-		release, err := m.lock(t.Context(), key)
+		release, err := m.lock(tflogtest.RootLogger(t.Context(), waits), key)
 		if err == nil {
 			err = release()
 		}
 		got <- err
 	}()
-	time.Sleep(300 * time.Millisecond) // it waits by now, or finds no connection
+	<-waits
 	s.Cut()
 	<-m.link.Disconnected()
 	if err := unlock(); err != nil {
@@ -132,6 +133,17 @@ func waitsOn(t *testing.T, s *hosttest.SSHD, m *machine) {
 	if err := <-got; err != nil {
 		t.Error(err)
 	}
+}
+
+// told takes a log and passes on that there was something in it.
+type told chan struct{}
+
+func (c told) Write(p []byte) (int, error) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+	return len(p), nil
 }
 
 func TestAssign(t *testing.T) {
