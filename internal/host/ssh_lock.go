@@ -16,7 +16,7 @@ import (
 // us for the grace time: so a lock outlives a short loss of the connection, but not its owner.
 type sshLocks struct {
 	mu   sync.Mutex
-	held map[*sshLock]bool
+	held map[*sshLock]bool // whether it is ours, or still waited for
 }
 
 type sshLock struct {
@@ -49,19 +49,20 @@ func (h *SSH) Lock(ctx context.Context, path string, waiting func()) (func() err
 	}
 	l := &sshLock{h: h, path: path, s: s, ref: s.ref}
 	h.orphans.add(l.ref, orphan{conn: conn}) // until it is ours
-	h.locks.set(l, true)
+	h.locks.set(l, false)
 	go func() {
 		<-s.done
 		_ = in.Close()
 	}()
 	if err := l.take(ctx, out, waiting); err != nil {
 		_ = out.Close()
-		h.locks.set(l, false)
+		h.locks.drop(l)
 		if !errors.Is(err, ErrDisconnected) {
 			h.orphans.remove(l.ref)
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
+	h.locks.set(l, true)
 	h.orphans.remove(l.ref)
 	return sync.OnceValue(l.unlock), nil
 }
@@ -108,7 +109,7 @@ func (l *sshLock) take(ctx context.Context, out io.Reader, waiting func()) error
 func (l *sshLock) unlock() error {
 	ctx, cancel := context.WithTimeout(context.Background(), killGrace)
 	defer cancel()
-	if lost := !l.h.locks.set(l, false) || l.ended(); lost {
+	if lost := !l.h.locks.drop(l) || l.ended(); lost {
 		if l.h.closing.Err() != nil {
 			return nil // Close did it
 		}
@@ -137,23 +138,28 @@ func (l *sshLock) ended() bool {
 	}
 }
 
-// set adds or removes a lock, and tells whether it was there.
-func (s *sshLocks) set(l *sshLock, held bool) bool {
+// set notes a lock that is ours, or waited for.
+func (s *sshLocks) set(l *sshLock, ours bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.held[l]
-	if held {
-		s.held[l] = true
-	} else {
-		delete(s.held, l)
-	}
-	return was
+	s.held[l] = ours
+}
+
+// drop forgets a lock, and tells whether it was ours.
+func (s *sshLocks) drop(l *sshLock) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ours := s.held[l]
+	delete(s.held, l)
+	return ours
 }
 
 // Held tells whether a lock of ours was still held when the machine was last asked, as Reconnect and KeepLocks do.
 func (h *SSH) Held(path string) bool {
-	for _, l := range h.locks.all() {
-		if l.path == path && !l.ended() {
+	h.locks.mu.Lock()
+	defer h.locks.mu.Unlock()
+	for l, ours := range h.locks.held {
+		if ours && l.path == path && !l.ended() {
 			return true
 		}
 	}
@@ -199,7 +205,7 @@ func (h *SSH) KeepLocks(ctx context.Context) error {
 	return err
 }
 
-// beat tells the holders of all locks that we are there, and drops those that have ended: lost says that there were any.
+// beat tells the holders of all locks that we are there, and drops those that have ended: lost says that one was ours.
 // They count their own time, which goes on while this machine sleeps.
 func (s *sshLocks) beat(ctx context.Context, conn *sshConn) (lost bool, err error) {
 	locks := s.all()
@@ -217,7 +223,7 @@ func (s *sshLocks) beat(ctx context.Context, conn *sshConn) (lost bool, err erro
 	for line := range strings.Lines(gone.String()) {
 		for _, l := range locks {
 			if strings.TrimSpace(line) == l.ref.pid+" "+l.ref.born {
-				lost = s.set(l, false) || lost
+				lost = s.drop(l) || lost
 			}
 		}
 	}
@@ -228,9 +234,8 @@ func (s *sshLocks) beat(ctx context.Context, conn *sshConn) (lost bool, err erro
 func (s *sshLocks) releaseAll(ctx context.Context, conn *sshConn) error {
 	var errs []error
 	for _, l := range s.all() {
-		if s.set(l, false) {
-			errs = append(errs, conn.end(ctx, l.ref, 0))
-		}
+		s.drop(l)
+		errs = append(errs, conn.end(ctx, l.ref, 0))
 	}
 	return errors.Join(errs...)
 }
