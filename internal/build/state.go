@@ -116,20 +116,21 @@ func (st *state) run(ctx context.Context, steps []step) (*cache.Image, error) {
 }
 
 // cleanUp undoes what the build holds. It outlives cancellation, within cleanupTime. A guest that the user
-// wants to look at (on_error = "keep") stays, and so does all that was made before it. Once the machine is out of reach
-// the rest is left as it is, with the guest's record: the next build there goes by that.
+// wants to look at (on_error = "keep") stays, and so does all that was made before it. Once the machine is out of reach,
+// or its locks are, the rest is left as it is, with the guest's record: the next build there goes by that.
 func (st *state) cleanUp(ctx context.Context, failed *Error) error {
 	if failed != nil && errors.As(failed.Err, new(*notBackError)) {
 		return nil
 	}
-	if failed != nil && st.KeepGuest && st.running() && ctx.Err() == nil {
-		hint, err := st.keepGuest()
-		failed.Hint = hint
-		return err
-	}
+	cancelled := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	if err := st.stillOurs(ctx, st.locks...); errors.Is(err, errLockLost) {
+		return err
+	}
+	if failed != nil && st.KeepGuest && st.running() && !cancelled {
+		hint, err := st.keepGuest()
+		failed.Hint = hint
 		return err
 	}
 	var errs []error

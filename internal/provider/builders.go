@@ -118,7 +118,7 @@ func remoteAttributes() map[string]schema.Attribute {
 		"reconnect_timeout": schema.StringAttribute{
 			Optional: true,
 			MarkdownDescription: "How long a build waits for a lost connection to come back, such as `5m`; meanwhile its guest " +
-				"goes on there. Default `2m`; `0s` to fail at once. The locks of a provider that was killed are free after a little longer.",
+				"goes on there. So long may this machine sleep, too. Default `2m`; `0s` to fail at once. The locks of a provider that was killed are free after a little longer.",
 			Validators: []validator.String{durationOrNone{}},
 		},
 	}
