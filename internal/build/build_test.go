@@ -249,6 +249,41 @@ func guestWithoutSSH(t *testing.T, h host.Host) {
 	onlyLogs(t, b, s)
 }
 
+// TestLayerWithAnotherPassword: nobody gets another image's password, or an account that is open or locked like its own.
+func TestLayerWithAnotherPassword(t *testing.T) {
+	const reused, installed = "no SSH connection", "did not end within"
+	for name, c := range map[string]struct {
+		stored, ours string
+		same         func(string) bool
+		want         string
+	}{
+		"the same, salted anew": {"$6$a$x", "$6$b$y", func(h string) bool { return h == "$6$a$x" }, reused},
+		"another":               {"$6$a$x", "$6$b$z", func(string) bool { return false }, installed},
+		"none":                  {"$6$a$x", "", nil, installed},
+		"none stored":           {"", "$6$b$y", func(string) bool { return true }, installed},
+		"none at all":           {"", "", nil, reused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, s := testBuildOn(t, host.NewLocal(), installer(halt))
+			s.Timeouts.SSH, s.Timeouts.Install = 2*time.Second, 2*time.Second
+			s.Preseed.Values.PasswordHash = c.stored
+			key := emptyLayer(t, b, s)
+			s.Preseed.Values.PasswordHash, s.SamePassword = c.ours, c.same
+			_, err := b.Build(t.Context(), s)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if _, err := b.Store.Layer(t.Context(), key); err != nil {
+				t.Errorf("the stored layer: %v", err)
+			}
+			if err := b.Store.DeleteLayer(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+			onlyLogs(t, b, s)
+		})
+	}
+}
+
 // emptyLayer stores a disk with nothing on it as what the installer of a spec left.
 func emptyLayer(t *testing.T, b *Builder, s Spec) (key string) {
 	t.Helper()
@@ -261,7 +296,7 @@ func emptyLayer(t *testing.T, b *Builder, s Spec) (key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := id.MarshalText()
+	secret, err := layerSecret(s.Preseed.Values.PasswordHash, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,8 @@ type Spec struct {
 	Triggers map[string]string
 	// PasswordVersion stands for the password, whose salted hash cannot be in the key; 0 when it is not counted.
 	PasswordVersion int64
+	// SamePassword tells whether a crypt(3) hash is one of the password; nil where there is none.
+	SamePassword func(hash string) bool
 	// Autoinstall has Ubuntu's installer answered with Preseed's values, instead of Debian's; nil for Debian's.
 	Autoinstall *Autoinstall
 
@@ -165,11 +167,11 @@ func (s Spec) Inputs() (cache.Inputs, error) {
 	return append(in, cache.Part{Name: "scripts", Value: strings.Join(names, " ")}), nil
 }
 
-// layerKey is the key of the installed disk, before any script ran.
-func (s Spec) layerKey() (string, error) {
+// layerInputs are the parts of the key of the installed disk, before any script ran.
+func (s Spec) layerInputs() (cache.Inputs, error) {
 	in, err := s.installInputs()
 	if err != nil {
-		return "", fmt.Errorf("cannot compute the install layer's key: %w", err)
+		return nil, fmt.Errorf("cannot compute the install layer's key: %w", err)
 	}
-	return append(in, cache.Part{Name: "layer", Value: "install"}).Key(), nil
+	return append(in, cache.Part{Name: "layer", Value: "install"}), nil
 }

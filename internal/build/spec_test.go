@@ -138,11 +138,11 @@ func inputs(t *testing.T, s Spec) cache.Inputs {
 
 func layer(t *testing.T, s Spec) string {
 	t.Helper()
-	key, err := s.layerKey()
+	in, err := s.layerInputs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
+	return in.Key()
 }
 
 func changed(a, b map[string]string) []string {

@@ -13,6 +13,11 @@ import (
 // saltLetters are the 64 letters of crypt(5).
 const saltLetters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+// SamePassword tells whether hash, of HashPassword, is one of the password.
+func SamePassword(password, hash string) bool {
+	return sha512_crypt.New().Verify(hash, []byte(password)) == nil
+}
+
 // HashPassword is the SHA-512 crypt(5) hash of a password, "$6$SALT$HASH", with a new random salt. Errors: an empty
 // password, and control characters, which cannot be typed at a prompt.
 func HashPassword(password string) (string, error) {

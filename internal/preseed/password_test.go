@@ -37,6 +37,13 @@ func TestHashPassword(t *testing.T) {
 	}
 }
 
+func TestSamePassword(t *testing.T) {
+	hash, err := HashPassword("x")
+	if err != nil || !SamePassword("x", hash) || SamePassword("y", hash) || SamePassword("x", "") || SamePassword("x", "!") {
+		t.Errorf("of %q, %v", hash, err)
+	}
+}
+
 func TestHashPasswordRefuses(t *testing.T) {
 	for _, p := range []string{"", "a\nb", "a\x00b"} {
 		if hash, err := HashPassword(p); err == nil {

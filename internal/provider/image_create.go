@@ -114,6 +114,7 @@ func (r *runtime) toBuild(ctx context.Context, config, plan *imageModel, timeout
 			return build.Spec{}, nil, diags
 		}
 		got.spec.Preseed.Values.PasswordHash = hash
+		got.spec.SamePassword = func(hash string) bool { return preseed.SamePassword(password, hash) }
 	}
 	return got.spec, got, diags
 }
