@@ -140,11 +140,11 @@ func (s *Store) DeleteImage(ctx context.Context, name string, arch host.Arch, ke
 		host.RemoveIfExists(s.h, img.Path), // first: a manifest without an image is nothing
 		host.RemoveIfExists(s.h, img.ManifestPath),
 		s.h.RemoveAll(s.BuildDir(key)),
-		s.h.RemoveAll(s.fetchDir(ImageID(name, arch, key))),
-		s.unregister(ctx, img))
+		s.h.RemoveAll(s.fetchDir(ImageID(name, arch, key))))
 	if err != nil {
 		return fmt.Errorf("cannot delete image %s: %w", img.Path, err)
 	}
+	_ = s.unregister(ctx, img) // a list for people, who may have edited it: what is wrong with it is said by who adds to it
 	return nil
 }
 

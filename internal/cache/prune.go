@@ -42,12 +42,12 @@ func (s *Store) PruneLayers(ctx context.Context, age time.Duration) error {
 		if !isMeta || time.Since(info.ModTime()) < age {
 			continue
 		}
-		errs = append(errs, s.pruneLayer(ctx, key))
+		errs = append(errs, s.pruneLayer(ctx, key, age))
 	}
 	return errors.Join(errs...)
 }
 
-func (s *Store) pruneLayer(ctx context.Context, key string) error {
+func (s *Store) pruneLayer(ctx context.Context, key string, age time.Duration) error {
 	try, cancel := context.WithCancel(ctx)
 	defer cancel()
 	unlock, err := s.h.Lock(try, path.Join(s.locksDir(), key+".lock"), cancel)
@@ -56,6 +56,10 @@ func (s *Store) pruneLayer(ctx context.Context, key string) error {
 	}
 	if err != nil {
 		return err
+	}
+	_, meta, _ := s.layerFiles(key)
+	if info, err := s.h.Stat(meta); err == nil && time.Since(info.ModTime()) < age { // a build began to use it meanwhile
+		return unlock()
 	}
 	return errors.Join(s.DeleteLayer(ctx, key), unlock())
 }

@@ -108,9 +108,11 @@ func (s *Store) TrySlot(ctx context.Context, n int) (release func() error, err e
 
 func (s *Store) makeDirs() error {
 	// Layers hold the key that opens a build's guest, logs whatever scripts print: nobody else's business.
-	modes := map[string]fs.FileMode{s.imagesDir(): 0o755, s.layersDir(): 0o700, s.locksDir(): 0o755}
-	for dir, mode := range modes {
-		if err := s.h.MkdirAll(dir, mode); err != nil {
+	for _, d := range []struct {
+		dir  string
+		mode fs.FileMode
+	}{{s.dataDir, 0o755}, {s.imagesDir(), 0o755}, {s.layersDir(), 0o700}, {s.locksDir(), 0o755}} {
+		if err := s.h.MkdirAll(d.dir, d.mode); err != nil {
 			return fmt.Errorf("cannot make the store's directory: %w", err)
 		}
 	}

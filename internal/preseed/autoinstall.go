@@ -246,7 +246,7 @@ func lateCommand(v Values) string {
 ) || exit 1
 curtin in-target --target=/target -- env @ENV@ sh /root/pim-install.sh
 status=$?
-rm -f /target/root/pim-install.sh
+shred -n 1 -u /target/root/pim-install.sh
 exit $status
 `)
 }

@@ -61,7 +61,7 @@ func TestBasePath(t *testing.T) {
 // The iso or base nearest to the image counts, and the other one below it does not.
 func TestBaseOrISO(t *testing.T) {
 	c := load(t, map[string]string{
-		"isos.d/a.yml": "one: {url: /a.iso, architecture: x86_64}\n",
+		"isos.d/a.yml": "one: {installer: debian, url: /a.iso, architecture: x86_64}\n",
 		"profiles.d/a.yml": "default: {base: " + cloud + "}\ninstalled: {iso: one}\ncloudy: {hostname: c}\n" +
 			"told: {iso: one, tasksel: \"\", boot_args: []}\n",
 	})
@@ -76,7 +76,7 @@ func TestBaseOrISO(t *testing.T) {
 	}{
 		"profile":                   {profile.Request{Name: "cloudy"}, "cloud.img", ""},
 		"iso over base":             {profile.Request{Name: "installed"}, "", "one"},
-		"image's iso":               {profile.Request{Name: "cloudy", ISO: &profile.ISO{Name: "mine", Path: "/m.iso"}}, "", "mine"},
+		"image's iso":               {profile.Request{Name: "cloudy", ISO: &profile.ISO{Name: "mine", URL: "https://example.test/m.iso"}}, "", "mine"},
 		"image's iso by name":       {profile.Request{Name: "cloudy", Override: profile.Profile{ISO: &one}}, "", "one"},
 		"image's base":              {profile.Request{Name: "installed", Override: profile.Profile{Base: inline}}, "other.img", ""},
 		"settings that ask nothing": {profile.Request{Name: "told", Override: profile.Profile{Base: inline}}, "other.img", ""},

@@ -3,6 +3,7 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -22,31 +23,45 @@ const seedAnswers = "seed"
 
 // chooseInstaller takes what the profile says, then what the ISO's entry says, then what a local ISO holds. An ISO with
 // a URL is never looked into: a plan must come to the same before and after the download.
-func chooseInstaller(said *layer, iso ISO) string {
+func chooseInstaller(said *layer, iso ISO) (string, *Error) {
 	switch {
 	case said.Installer != nil:
-		return *said.Installer
+		return *said.Installer, nil
 	case iso.Installer != "":
-		return iso.Installer
-	case iso.Path != "" && holdsCasper(iso.Path):
-		return Ubuntu
+		return iso.Installer, nil
+	case iso.Path == "":
+		return Debian, nil
 	}
-	return Debian
+	casper, err := holdsCasper(iso.Path)
+	switch {
+	case err != nil: // a guess would call an image stale whose ISO is only out of reach
+		return Debian, &Error{
+			Field: "iso", Msg: "cannot look which installer is on it", Err: err,
+			Hint: `see that the file can be read, or set installer ("debian" or "autoinstall") in its entry in isos.d, in the profile or in the image`,
+		}
+	case casper:
+		return Ubuntu, nil
+	}
+	return Debian, nil
 }
 
-// holdsCasper is false also for what cannot be read: whoever needs the file says so.
-func holdsCasper(file string) bool {
+// holdsCasper tells whether a file is one of Ubuntu's live ISOs. Errors: what keeps it from being read; what it else is, its
+// reader says.
+func holdsCasper(file string) (bool, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return false
+		return false, err
+	}
+	if _, err := f.ReadAt(make([]byte, 1), 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
 	}
 	inst, err := media.Open(f, info.Size())
-	return err == nil && inst.Kind == media.UbuntuCasper
+	return err == nil && inst.Kind == media.UbuntuCasper, nil
 }
 
 // inexpressible is a field that an installer has no answer for.

@@ -25,14 +25,14 @@ func TestInstaller(t *testing.T) {
 		request profile.Request
 		want    string
 	}{
-		"nothing said":     {profile.Request{}, "debian debian debian 2048"},
-		"profile":          {profile.Request{Name: "said"}, "autoinstall ubuntu ubuntu 4096"},
-		"over defaults":    {profile.Request{Name: "replaced"}, "autoinstall me ubuntu 512"},
-		"local casper":     {profile.Request{ISO: &profile.ISO{Path: casper}}, "autoinstall ubuntu ubuntu 4096"},
-		"local debian":     {profile.Request{ISO: &profile.ISO{Path: debian}}, "debian debian debian 2048"},
-		"missing file":     {profile.Request{ISO: &profile.ISO{Path: "/nonexistent"}}, "debian debian debian 2048"},
-		"said beats found": {profile.Request{ISO: &profile.ISO{Path: casper}, Override: profile.Profile{Installer: ptr("debian")}}, "debian debian debian 2048"},
-		"catalogue":        {profile.Request{Override: profile.Profile{ISO: ptr("listed")}}, "autoinstall ubuntu ubuntu 4096"},
+		"nothing said":                {profile.Request{}, "debian debian debian 2048"},
+		"profile":                     {profile.Request{Name: "said"}, "autoinstall ubuntu ubuntu 4096"},
+		"over defaults":               {profile.Request{Name: "replaced"}, "autoinstall me ubuntu 512"},
+		"local casper":                {profile.Request{ISO: &profile.ISO{Path: casper}}, "autoinstall ubuntu ubuntu 4096"},
+		"local debian":                {profile.Request{ISO: &profile.ISO{Path: debian}}, "debian debian debian 2048"},
+		"said of a file that is away": {profile.Request{ISO: &profile.ISO{Path: "/nonexistent"}, Override: profile.Profile{Installer: ptr("debian")}}, "debian debian debian 2048"},
+		"said beats found":            {profile.Request{ISO: &profile.ISO{Path: casper}, Override: profile.Profile{Installer: ptr("debian")}}, "debian debian debian 2048"},
+		"catalogue":                   {profile.Request{Override: profile.Profile{ISO: ptr("listed")}}, "autoinstall ubuntu ubuntu 4096"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := tt.request
@@ -55,6 +55,13 @@ func TestInstaller(t *testing.T) {
 				t.Errorf("%d preseed templates", len(res.Templates))
 			}
 		})
+	}
+	// A guess would call an image stale whose ISO is only out of reach.
+	for _, away := range []string{"/nonexistent", t.TempDir()} {
+		_, err := c.Resolve(profile.Request{Arch: host.X86_64, ISO: &profile.ISO{Path: away, SHA256: strings.Repeat("0", 64)}})
+		if err == nil || !strings.Contains(err.Error(), "iso: cannot look which installer is on it") || !strings.Contains(err.Error(), "set installer") {
+			t.Errorf("%s: %v", away, err)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 const bothArchitectures = `deb:
   architectures:
-    x86_64: {url: /amd64.iso}
-    arm64: {url: /arm64.iso}
+    x86_64: {url: /amd64.iso, installer: debian}
+    arm64: {url: /arm64.iso, installer: debian}
 `
 
 func TestOneNameForTheISOsOfAllArchitectures(t *testing.T) {

@@ -39,7 +39,9 @@ func (c *Config) Resolve(r Request) (*Resolved, error) {
 		if iso, e = c.chooseISO(r, l, arch); e != nil { // no installer has a default for it
 			errs = append(errs, e)
 		}
-		installer = chooseInstaller(said, iso)
+		if installer, e = chooseInstaller(said, iso); e != nil {
+			errs = append(errs, said.fault("iso", e))
+		}
 		l = c.merge(installer, said)
 		errs = append(errs, cannotSay(installer, said)...)
 	}

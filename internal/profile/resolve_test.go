@@ -145,7 +145,7 @@ local: {name: A file, url: files/local.iso, filename: other.iso, architecture: a
 `
 
 func TestISO(t *testing.T) {
-	dir := write(t, map[string]string{"isos.d/a.yml": isos})
+	dir := write(t, map[string]string{"isos.d/a.yml": isos, "isos.d/files/local.iso": "x"})
 	c, err := profile.Load(profile.Options{ConfigDir: dir})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -67,6 +68,11 @@ func (r *imageResource) Create(ctx context.Context, req resource.CreateRequest, 
 		plan.PasswordWO = types.StringNull()
 		resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
+	}
+	if err != nil && img != nil { // as an error it would have the next apply destroy a good image
+		d := buildDiagnostic(ctx, spec.Name, err)
+		resp.Diagnostics.AddWarning(fmt.Sprintf("Image %q is built, but not all is well", spec.Name), d.Summary()+"\n\n"+d.Detail())
+		return
 	}
 	if err != nil {
 		resp.Diagnostics.Append(buildDiagnostic(ctx, spec.Name, err))
@@ -147,25 +153,43 @@ func (r *runtime) fetchBuilt(ctx context.Context, at *machine, img *cache.Image,
 	return got, nil
 }
 
-// build builds a spec on a machine and refers to its image, so that nobody else deletes it. The reference is made first: a
-// deletion that is under way either sees it, or is over before the store is looked at.
+// build builds a spec on a machine and refers to its image, so that nobody else deletes it. The reference is made when the
+// image is there, since one of a build that is killed would stay for ever; should somebody delete the image just before,
+// it is built again.
 func (r *runtime) build(ctx context.Context, at *machine, s build.Spec, key string) (*cache.Image, string, error) {
 	reference, err := newReference()
 	if err != nil {
 		return nil, "", err
 	}
-	id := cache.ImageID(s.Name, s.Arch, key)
-	if err := at.refer(ctx, key, id, reference); err != nil {
-		return nil, "", err
+	for {
+		tflog.Info(ctx, "building image", map[string]any{
+			"name": s.Name, "key": cache.Short(key), "builder": at.name, "log": at.logPath(key),
+		})
+		img, err := at.builder.Build(ctx, s)
+		if img == nil {
+			return nil, "", err
+		}
+		kept, lost := at.keep(ctx, img, reference)
+		if lost != nil || kept {
+			return img, reference, errors.Join(err, lost)
+		}
 	}
-	tflog.Info(ctx, "building image", map[string]any{
-		"name": s.Name, "key": cache.Short(key), "builder": at.name, "log": at.logPath(key),
-	})
-	img, err := at.builder.Build(ctx, s)
-	if img == nil {
-		return nil, "", errors.Join(err, r.dropRef(ctx, at, id, reference))
+}
+
+// keep refers to an image that is stored, and reports whether it still was.
+func (m *machine) keep(ctx context.Context, img *cache.Image, reference string) (kept bool, err error) {
+	name, arch, key := img.Manifest.Name, img.Manifest.Arch, img.Manifest.Key
+	unlock, err := m.lock(context.WithoutCancel(ctx), key)
+	if err != nil {
+		return false, err
 	}
-	return img, reference, err
+	defer func() { err = errors.Join(err, unlock()) }()
+	if _, err := m.store.Image(ctx, name, arch, key); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, m.store.AddRef(context.WithoutCancel(ctx), cache.ImageID(name, arch, key), reference)
 }
 
 // dropRef gives a reference up that came to nothing, also after the connection was lost and what needed it cancelled.

@@ -35,10 +35,10 @@ func (r *runtime) misplaced(ctx context.Context, config, state *imageModel) bool
 	return state.Fetch.ValueBool() && !r.machines.local.holds(ctx, state)
 }
 
-// holds reports whether the machine has a file under the state's key; it is not read.
+// holds reports whether the machine has the whole file under the state's key.
 func (m *machine) holds(ctx context.Context, state *imageModel) bool {
 	img, err := m.store.Image(ctx, state.Name.ValueString(), host.Arch(state.Arch.ValueString()), state.ID.ValueString())
-	return err == nil && img.Path == state.Path.ValueString()
+	return err == nil && img.Path == state.Path.ValueString() && m.store.Verify(ctx, img) == nil
 }
 
 // move makes unknown what is another's when another copy of the image is the one to use.

@@ -87,7 +87,11 @@ func (r *runtime) planned(ctx context.Context, config *imageModel, exists bool) 
 		}
 		return nil, diags
 	}
-	return got, lockDiagnostics(config.InputsLock, got.digests)
+	diags := lockDiagnostics(config.InputsLock, got.digests)
+	if exists {
+		diags = withHint(diags, destroyHint)
+	}
+	return got, diags
 }
 
 // attributes tells which settings the configuration gives inline.
@@ -185,6 +189,9 @@ func (r *runtime) foresee(ctx context.Context, got *resolution, d decision, conf
 		return nil
 	case errors.As(err, &none):
 		diags.Append(none.diagnostic(s))
+		if !last { // there is an image yet
+			diags = withHint(diags, destroyHint)
+		}
 		return diags
 	case err != nil && last: // said once, also for a replacement, which is planned twice
 		diags.AddWarning(fmt.Sprintf(cannotBuild, s.Name), sentence(err.Error())+"\n\nThe apply will fail until this is mended.")

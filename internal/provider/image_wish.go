@@ -106,9 +106,9 @@ func inlineISO(v types.Object, o *profile.Profile, u *unknowns) *profile.ISO {
 		return nil
 	}
 	m, ok := isoOf(v)
+	u.isoMay = !ok || m.Path.IsUnknown() || m.Name.IsUnknown()
 	if !ok || m.undecided() {
 		u.mark(partISO)
-		u.isoMay = !ok || m.Path.IsUnknown() || m.Name.IsUnknown()
 		iso := placeholderISO
 		return &iso
 	}

@@ -5,14 +5,6 @@ remove() {
     for f in "$@"; do rm -rf "$f"; done
 }
 
-# wipe overwrites the files its arguments name before it removes them: what was in them must not be found in the
-# free blocks of the image. Patterns may match nothing.
-wipe() {
-    for f in "$@"; do
-        if [ -f "$f" ]; then shred -n 1 -u "$f"; fi
-    done
-}
-
 echo "finalize: package manager"
 wait_for_apt
 remove "$R"/var/lib/apt/lists/* "$R"/var/cache/apt/archives/*.deb "$R"/var/cache/apt/archives/partial/* \
@@ -115,6 +107,9 @@ done
 find "$R/tmp" "$R/var/tmp" -xdev -mindepth 1 -delete 2>/dev/null || :
 system journalctl --relinquish-var 2>/dev/null # from here on the journal is kept in memory
 system systemctl --quiet stop syslog.socket rsyslog.service 2>/dev/null
+if [ -d "$R/var/log/installer" ]; then # the answers are among it
+    find "$R/var/log/installer" -xdev -type f -exec shred -n 1 -u {} +
+fi
 remove "$R"/var/log/installer "$R"/var/log/journal/* "$R/var/lib/wtmpdb/wtmp.db" "$R/var/lib/lastlog/lastlog2.db"
 find "$R/var/log" -xdev -type f \( -name '*.gz' -o -name '*.xz' -o -name '*.old' -o -name '*.[0-9]' \) -delete
 find "$R/var/log" -xdev -type f -size +0 -exec truncate -s 0 {} +

@@ -10,6 +10,14 @@ system() {
     fi
 }
 
+# wipe overwrites the files its arguments name before it removes them: what was in them must not be found in the
+# free blocks of the image. Patterns may match nothing.
+wipe() {
+    for f in "$@"; do
+        if [ -f "$f" ]; then shred -n 1 -u "$f"; fi
+    done
+}
+
 # apt_busy succeeds while a package manager holds a lock. These are POSIX locks, which flock(1) does not see;
 # /proc/locks shows them by inode (proc(5)).
 apt_busy() {
