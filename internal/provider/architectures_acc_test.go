@@ -21,8 +21,8 @@ func TestAccProfile_eachArchitecture(t *testing.T) {
 	w.write("isos.d/tiny.yml", `
 tiny:
   architectures:
-    x86_64: {url: /tiny-amd64.iso, checksum: "sha256:`+strings.Repeat("a", 64)+`"}
-    arm64: {url: /tiny-arm64.iso, checksum: "sha256:`+strings.Repeat("b", 64)+`"}
+    x86_64: {url: "https://example.test/tiny-amd64.iso", checksum: "sha256:`+strings.Repeat("a", 64)+`"}
+    arm64: {url: "https://example.test/tiny-arm64.iso", checksum: "sha256:`+strings.Repeat("b", 64)+`"}
 `)
 	const images = `
 data "pim_profile" "dev" {
