@@ -71,7 +71,7 @@ func large() sketch {
 
 func TestImport(t *testing.T) {
 	t.Parallel()
-	w := newImports(t, awstest.Options{})
+	w := newImports(t, awstest.Options{Looks: 6}) // for all states that an import can be in
 	target := w.target(t, map[string]any{"regions": []string{other}, "encrypted": true}, ami.Options{})
 	r := large().request(t, "web")
 	if problems, err := target.Check(t.Context(), r); err != nil || len(problems) > 0 {

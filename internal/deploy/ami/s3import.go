@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,13 +80,17 @@ func (g *generation) startImport(ctx context.Context, key string) (task string, 
 	return aws.ToString(out.ImportTaskId), nil
 }
 
-// The states of an import, see https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.html.
+// The states that an import ends in. The last three are those of one that came to nothing; AWS's pages name the one or
+// the other. See https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.html.
 const (
-	importActive    = "active"
 	importCompleted = "completed"
+	importDeleted   = "deleted"
+	importCancelled = "cancelled"
+	importError     = "error"
 )
 
-// imported waits for an import to end and answers with its snapshot.
+// imported waits for an import to end and answers with its snapshot. On the way there are more states than one page of
+// AWS's names (active, pending, validating, validated, converting, updating), so that none of them is asked for.
 func (g *generation) imported(ctx context.Context, task string) (snapshot string, err error) {
 	err = g.poll(ctx, task, func() (bool, string, error) {
 		d, err := g.importTask(ctx, task)
@@ -97,13 +102,13 @@ func (g *generation) imported(ctx context.Context, task string) (snapshot string
 		case importCompleted:
 			snapshot = aws.ToString(d.SnapshotId)
 			return true, "", nil
-		case importActive, "":
-			var done int64
-			_, _ = fmt.Sscan(percent, &done) // "" before it has begun
-			g.r.Report("importing the disk", done, 100)
-			return false, fmt.Sprintf("%s %s%% %s", status, percent, aws.ToString(d.StatusMessage)), nil
+		case "deleting", importDeleted, "cancelling", importCancelled, importError:
+			return false, "", fmt.Errorf("AWS could not import the disk: %s is %s: %s", task, status, aws.ToString(d.StatusMessage))
 		}
-		return false, "", fmt.Errorf("AWS could not import the disk: %s is %s: %s", task, status, aws.ToString(d.StatusMessage))
+		var done int64
+		_, _ = fmt.Sscan(percent, &done) // "" before it has begun
+		g.r.Report("importing the disk", done, 100)
+		return false, fmt.Sprintf("%s %s%% %s", status, percent, aws.ToString(d.StatusMessage)), nil
 	})
 	return snapshot, err
 }
@@ -126,15 +131,19 @@ func (g *generation) cancelImport(ctx context.Context, task string) error {
 	ctx, cancel := deploy.Cleanup(ctx)
 	defer cancel()
 	_, refusal := g.ec2(g.s.Region).CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: aws.String(task)})
-	return g.poll(ctx, task+" to end", func() (bool, string, error) {
+	err := g.poll(ctx, task+" to end", func() (bool, string, error) {
 		d, err := g.importTask(ctx, task)
 		if err != nil {
-			return false, "", errors.Join(err, refusal)
+			return false, "", err
 		}
 		g.exists(g.s.Region, "", aws.ToString(d.SnapshotId))
 		status := aws.ToString(d.Status)
-		return status != importActive, status, nil
+		return slices.Contains([]string{importCompleted, importDeleted, importCancelled, importError}, status), status, nil
 	})
+	if err != nil {
+		return errors.Join(err, refusal)
+	}
+	return nil
 }
 
 // tagImports tags the snapshots of imports that a killed provider started and did not see the end of, so that they can
