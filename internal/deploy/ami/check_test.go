@@ -81,12 +81,31 @@ func TestCheckFinds(t *testing.T) {
 			if test.text == "" && len(problems) > 0 {
 				t.Errorf("found %v", problems)
 			}
+			if p := find(problems, test.field, "ec2:"); p != nil && !p.Warning {
+				t.Errorf("a dry run, which is not the real thing, ends the plan: %v", p)
+			}
 			if test.text != "" && (find(problems, test.field, test.text) == nil || len(problems) != 1) {
 				t.Errorf("found %v, want one of %q with %q", problems, test.field, test.text)
 			}
 			empty(t, server)
 		})
 	}
+}
+
+// Where a policy lets nothing be made without a certain tag, the plan finds nothing that the apply would not.
+func TestDemandedTag(t *testing.T) {
+	t.Parallel()
+	server := awstest.New(t, awstest.Options{DemandTag: "team"})
+	target := func(change map[string]any) deploy.Target { return open(t, settings(t, server, change), ami.Options{}) }
+	problems, err := target(map[string]any{"regions": []string{other}}).Check(t.Context(), planned("web"))
+	if err != nil || len(problems) != 2 || find(problems, "", "ec2:RegisterImage") == nil || find(problems, "", "ec2:CopyImage") == nil {
+		t.Errorf("without the tag: found %v: %v", problems, err)
+	}
+	good := target(map[string]any{"regions": []string{other}, "tags": map[string]any{"team": "images"}})
+	if problems, err := good.Check(t.Context(), planned("web")); err != nil || len(problems) > 0 {
+		t.Errorf("found %v: %v", problems, err)
+	}
+	mustDeploy(t, good, some().request(t, "web"))
 }
 
 // A role is assumed with the credentials found, for all that follows.

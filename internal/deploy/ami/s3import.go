@@ -46,29 +46,29 @@ func (g *generation) importDisk(ctx context.Context, d *disk.Disk) (snapshot str
 	return snapshot, g.completed(ctx, g.s.Region, snapshot)
 }
 
-// container is the object as a disk to import.
-func container(bucket, key string) *types.SnapshotDiskContainer {
-	return &types.SnapshotDiskContainer{
-		Format: aws.String("RAW"), UserBucket: &types.UserBucket{S3Bucket: aws.String(bucket), S3Key: aws.String(key)},
+// importInput asks for the import of an object.
+func (g *generation) importInput(key string) *ec2.ImportSnapshotInput {
+	in := &ec2.ImportSnapshotInput{
+		ClientToken: aws.String(g.attempt), Description: aws.String(g.description()), KmsKeyId: optional(g.s.KMSKeyID),
+		DiskContainer: &types.SnapshotDiskContainer{
+			Format: aws.String("RAW"), UserBucket: &types.UserBucket{S3Bucket: aws.String(g.s.S3Bucket), S3Key: aws.String(key)},
+		},
+		TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImportSnapshotTask),
 	}
+	if g.s.Encrypted {
+		in.Encrypted = aws.Bool(true)
+	}
+	return in
 }
 
 func (g *generation) startImport(ctx context.Context, key string) (task string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	in := &ec2.ImportSnapshotInput{
-		ClientToken: aws.String(g.attempt), Description: aws.String(g.description()),
-		DiskContainer: container(g.s.S3Bucket, key), KmsKeyId: optional(g.s.KMSKeyID),
-		TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImportSnapshotTask),
-	}
-	if g.s.Encrypted {
-		in.Encrypted = aws.Bool(true)
-	}
 	g.touch(g.s.Region)
 	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
-	out, err := g.ec2(g.s.Region).ImportSnapshot(send, in)
+	out, err := g.ec2(g.s.Region).ImportSnapshot(send, g.importInput(key))
 	switch {
 	case err != nil && strings.Contains(err.Error(), "vmimport"):
 		return "", fmt.Errorf("%w. AWS imports as the service role vmimport, which the account must have, with the right to "+

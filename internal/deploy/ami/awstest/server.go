@@ -41,6 +41,9 @@ type Options struct {
 	EncryptByDefault bool
 	// BlockPublic: block public access for AMIs is on, as it is for new accounts.
 	BlockPublic bool
+	// DemandTag is a tag without which a policy of the account allows nothing to be made (aws:RequestTag), see
+	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html. "" for none.
+	DemandTag string
 	// ExternalID must be given to assume RoleARN.
 	ExternalID string
 	// Looks is how often something that is done in the background is described as pending first. Default 1; negative
