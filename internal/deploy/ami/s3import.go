@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/disk"
@@ -19,16 +18,13 @@ import (
 
 // importDisk makes a snapshot of the disk by way of an object in S3, which is removed whatever happens.
 func (g *generation) importDisk(ctx context.Context, d *disk.Disk) (snapshot string, err error) {
-	key := g.objectPrefix() + g.attempt + ".raw"
+	key, version := g.objectPrefix()+g.attempt+".raw", (*string)(nil)
 	defer func() {
 		ctx, cancel := deploy.Cleanup(ctx)
 		defer cancel()
-		_, e := g.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(g.s.S3Bucket), Key: aws.String(key)})
-		if e != nil {
-			err = errors.Join(err, fmt.Errorf("cannot remove s3://%s/%s: %w", g.s.S3Bucket, key, unreachable(e)))
-		}
+		err = errors.Join(err, g.removeObject(ctx, key, version))
 	}()
-	if err := g.uploadObject(ctx, key, d); err != nil {
+	if version, err = g.uploadObject(ctx, key, d); err != nil {
 		return "", fmt.Errorf("cannot upload the disk to s3://%s/%s: %w", g.s.S3Bucket, key, unreachable(err))
 	}
 	task, err := g.startImport(ctx, key)
