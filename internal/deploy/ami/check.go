@@ -26,8 +26,8 @@ const checkAttempts = 2
 // maxVolume is the largest volume.
 const maxVolume = 64 << 40
 
-// Check looks at the request, the credentials, the permissions as far as EC2 tells them without acting, the regions and
-// the bucket. The EBS direct APIs and KMS cannot be asked that way; what they refuse shows at apply.
+// Check looks at the request, the credentials, the permissions as far as EC2 tells them without acting, the regions, what
+// the account forbids to share, and the bucket. The EBS direct APIs and KMS cannot be asked that way; what they refuse shows at apply.
 func (t *target) Check(ctx context.Context, r deploy.Request) ([]deploy.Problem, error) {
 	problems := t.checkRequest(r)
 	more, err := t.checkCredentials(ctx)
@@ -36,7 +36,7 @@ func (t *target) Check(ctx context.Context, r deploy.Request) ([]deploy.Problem,
 		return problems, err // all else would fail for the same reason
 	}
 	for _, look := range []func(context.Context, deploy.Request) ([]deploy.Problem, error){
-		t.checkRegions, t.checkPermissions, t.checkBucket,
+		t.checkRegions, t.checkPermissions, t.checkAccount, t.checkBucket,
 	} {
 		more, err := look(ctx, r)
 		problems = append(problems, more...)
@@ -106,8 +106,7 @@ func (t *target) checkRegions(ctx context.Context, _ deploy.Request) ([]deploy.P
 	if len(t.s.copies()) == 0 {
 		return nil, nil
 	}
-	out, err := t.ec2(t.s.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{AllRegions: aws.Bool(true)},
-		func(o *ec2.Options) { o.Retryer = t.retryer(checkAttempts) })
+	out, err := t.ec2(t.s.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{AllRegions: aws.Bool(true)}, t.quick)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the regions: %w", err)
 	}

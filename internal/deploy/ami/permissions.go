@@ -52,7 +52,7 @@ func (t *target) checkPermissions(ctx context.Context, r deploy.Request) ([]depl
 func (t *target) dryRuns(ctx context.Context, r deploy.Request) []func() error {
 	g := t.generation(r, "")
 	g.have.Name = name(r, 1)
-	home, dry, quick := t.ec2(t.s.Region), aws.Bool(true), func(o *ec2.Options) { o.Retryer = t.retryer(checkAttempts) }
+	home, dry := t.ec2(t.s.Region), aws.Bool(true)
 	asks := []func() error{
 		func() error {
 			_, err := home.RegisterImage(ctx, &ec2.RegisterImageInput{
@@ -61,15 +61,15 @@ func (t *target) dryRuns(ctx context.Context, r deploy.Request) []func() error {
 					DeviceName: aws.String(rootDevice), Ebs: &types.EbsBlockDevice{SnapshotId: aws.String(noSnapshot)},
 				}},
 				TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImage),
-			}, quick)
+			}, t.quick)
 			return err
 		},
 		func() error {
-			_, err := home.DeregisterImage(ctx, &ec2.DeregisterImageInput{DryRun: dry, ImageId: aws.String(noImage)}, quick)
+			_, err := home.DeregisterImage(ctx, &ec2.DeregisterImageInput{DryRun: dry, ImageId: aws.String(noImage)}, t.quick)
 			return err
 		},
 		func() error {
-			_, err := home.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{DryRun: dry, SnapshotId: aws.String(noSnapshot)}, quick)
+			_, err := home.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{DryRun: dry, SnapshotId: aws.String(noSnapshot)}, t.quick)
 			return err
 		},
 	}
@@ -77,7 +77,7 @@ func (t *target) dryRuns(ctx context.Context, r deploy.Request) []func() error {
 		asks = append(asks, func() error {
 			in := g.importInput(noName)
 			in.DryRun = dry
-			_, err := home.ImportSnapshot(ctx, in, quick)
+			_, err := home.ImportSnapshot(ctx, in, t.quick)
 			return err
 		})
 	}
@@ -85,7 +85,7 @@ func (t *target) dryRuns(ctx context.Context, r deploy.Request) []func() error {
 		asks = append(asks, func() error {
 			in := g.copyInput(noImage, region)
 			in.DryRun, in.Name = dry, aws.String(noName)
-			_, err := t.ec2(region).CopyImage(ctx, in, quick)
+			_, err := t.ec2(region).CopyImage(ctx, in, t.quick)
 			return err
 		})
 	}

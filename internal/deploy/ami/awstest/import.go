@@ -113,7 +113,7 @@ func (c *ec2Call) importSnapshot() (any, error) {
 		case key != "":
 			t.kms = KMSKey(c.g.name)
 		case encrypted || c.s.o.EncryptByDefault:
-			t.kms = defaultKey(c.g.name)
+			t.kms = c.s.defaultKey(c.g.name)
 		}
 		if err := c.s.stat(t); err != nil {
 			return nil, bad("InvalidParameter", "The object s3://%s/%s cannot be read: %v", t.bucket, t.key, err)
