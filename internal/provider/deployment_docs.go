@@ -8,7 +8,8 @@ var fieldDocs = map[string]map[string]string{
 			"environment. A change makes the deployment anew, elsewhere.",
 		"method": "How the disk gets to AWS: `ebs_direct` (the default; only blocks with data are sent, straight from the qcow2) or " +
 			"`s3_import` (the raw disk by way of `s3_bucket`, which needs the role `vmimport`).",
-		"s3_bucket":                            "Bucket in the same region for `s3_import`. The object is removed after the import.",
+		"s3_bucket": "Bucket in the same region for `s3_import`. The object is removed after the import; where the bucket keeps versions, " +
+			"that takes the permission `s3:DeleteObjectVersion`.",
 		"s3_prefix":                            "What the object's key in the bucket begins with.",
 		"regions":                              "More regions, to copy the AMI to. Each has its AMI in `amis`.",
 		"share_with":                           "Ids of AWS accounts that may launch the AMIs and copy their snapshots, 12 digits each.",

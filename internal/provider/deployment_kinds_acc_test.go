@@ -59,6 +59,15 @@ func TestAccDeployment_aws(t *testing.T) {
 				"eu-central-1": knownvalue.NotNull(), "us-east-1": knownvalue.NotNull(),
 			}))),
 		},
+		{ // a copy that somebody removed is made anew, and what is at home stays
+			PreConfig: func() { removeImage(server, "us-east-1") }, Config: to("regions = [\"us-east-1\"]\ntags = { team = \"web\" }"),
+			ConfigPlanChecks: deploying(plancheck.ResourceActionUpdate,
+				plancheck.ExpectKnownValue(deployment, tfjsonpath.New("amis").AtMapKey("eu-central-1"), knownvalue.NotNull()),
+				plancheck.ExpectKnownValue(deployment, tfjsonpath.New("snapshots").AtMapKey("eu-central-1"), knownvalue.NotNull()),
+				plancheck.ExpectUnknownValue(deployment, tfjsonpath.New("amis").AtMapKey("us-east-1")),
+				plancheck.ExpectUnknownValue(deployment, tfjsonpath.New("snapshots").AtMapKey("us-east-1"))),
+			ConfigStateChecks: []statecheck.StateCheck{same.AddStateValue(deployment, ami), has("amis", knownvalue.MapSizeExact(2)), has("status", knownvalue.StringExact("ok"))},
+		},
 		{Config: w.hcl(devImage + forgotten)},
 		{
 			Config:            strings.Replace(to("regions = [\"us-east-1\"]\ntags = { team = \"web\" }"), "image_id =", "adopt = true\nimage_id =", 1),
@@ -73,6 +82,15 @@ func TestAccDeployment_aws(t *testing.T) {
 	}})
 	if left := server.Inventory(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// removeImage removes what a region has by way of AMIs, by hand.
+func removeImage(server *awstest.Server, region string) {
+	for _, line := range server.Inventory() {
+		if id, ok := strings.CutPrefix(line, region+" "); ok && strings.HasPrefix(id, "ami-") {
+			server.Remove(id)
+		}
 	}
 }
 

@@ -160,7 +160,8 @@ func (m *deploymentModel) keepGeneration(v verdict, w *wanted, state *deployment
 	if v.course == stay {
 		return
 	}
-	if state.Status.ValueString() != deploy.StatusOK { // a repair may make the file anew
+	repair := state.Status.ValueString() != deploy.StatusOK
+	if repair { // which may make the file anew
 		m.DeployedAt = unknownUnlessNull(state.DeployedAt)
 		m.SHA256 = unknownUnlessNull(state.SHA256)
 	}
@@ -170,17 +171,22 @@ func (m *deploymentModel) keepGeneration(v verdict, w *wanted, state *deployment
 	case slices.Contains(w.place.unknown, "regions"):
 		m.AMIs, m.Snapshots = types.MapUnknown(types.StringType), types.MapUnknown(types.StringType)
 	default:
-		m.AMIs = perRegion(state.AMIs, regions(w.place.settings))
-		m.Snapshots = perRegion(state.Snapshots, regions(w.place.settings))
+		all := regions(w.place.settings)
+		lasting := all
+		if repair { // which may make the copies anew; without its AMI at home the deployment would be missing
+			lasting = all[:1]
+		}
+		m.AMIs = perRegion(state.AMIs, all, lasting)
+		m.Snapshots = perRegion(state.Snapshots, all, lasting)
 	}
 }
 
-// perRegion keeps the elements of the regions, and has those that are missing unknown.
-func perRegion(have types.Map, regions []string) types.Map {
+// perRegion keeps the elements of the lasting regions, and has the others of all unknown, like those that are missing.
+func perRegion(have types.Map, all, lasting []string) types.Map {
 	elements := map[string]attr.Value{}
-	for _, region := range regions {
+	for _, region := range all {
 		elements[region] = types.StringUnknown()
-		if v, ok := have.Elements()[region]; ok {
+		if v, ok := have.Elements()[region]; ok && slices.Contains(lasting, region) {
 			elements[region] = v
 		}
 	}

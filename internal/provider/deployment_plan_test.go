@@ -118,12 +118,17 @@ func TestVerdictWarning(t *testing.T) {
 }
 
 func TestPerRegion(t *testing.T) {
-	have := stringMap(map[string]string{"eu": "ami-1", "gone": "ami-2"}, nil)
-	want := stringMap(map[string]string{"eu": "ami-1"}, map[string]bool{"us": true})
-	if got := perRegion(have, []string{"eu", "us"}); !got.Equal(want) {
+	have := stringMap(map[string]string{"eu": "ami-1", "us": "ami-2", "gone": "ami-3"}, nil)
+	all := []string{"eu", "us", "ap"}
+	want := stringMap(map[string]string{"eu": "ami-1", "us": "ami-2"}, map[string]bool{"ap": true})
+	if got := perRegion(have, all, all); !got.Equal(want) {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got := perRegion(types.MapNull(types.StringType), []string{"eu"}); !got.Equal(stringMap(nil, map[string]bool{"eu": true})) {
+	want = stringMap(map[string]string{"eu": "ami-1"}, map[string]bool{"us": true, "ap": true})
+	if got := perRegion(have, all, all[:1]); !got.Equal(want) {
+		t.Errorf("of a repair: got %s, want %s", got, want)
+	}
+	if got := perRegion(types.MapNull(types.StringType), all[:1], all[:1]); !got.Equal(stringMap(nil, map[string]bool{"eu": true})) {
 		t.Errorf("got %s", got)
 	}
 }

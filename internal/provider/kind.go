@@ -26,7 +26,7 @@ type kind struct {
 	open   func(ctx context.Context, s settings) (deploy.Target, error)
 	// label tells a block's target from others of its type in registry.yml, nil for a type that has but one.
 	label func(m *deploymentModel) string
-	// regions lists the keys of amis and snapshots, nil for a type without.
+	// regions lists the keys of amis and snapshots, that of the home region first; nil for a type without.
 	regions func(s settings) []string
 	// reference reads what an import names: fields of the settings that it implies when it is not of a target in
 	// targets.d, and the generation as far as that is known.

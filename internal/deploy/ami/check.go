@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,8 +26,8 @@ const checkAttempts = 2
 // maxVolume is the largest volume.
 const maxVolume = 64 << 40
 
-// Check looks at the request, the credentials, the permissions as far as EC2 tells them without acting, the regions and
-// the bucket. The EBS direct APIs and KMS cannot be asked that way; what they refuse shows at apply.
+// Check looks at the request, the credentials, the permissions as far as EC2 tells them without acting, the regions, what
+// the account forbids to share, and the bucket. The EBS direct APIs and KMS cannot be asked that way; what they refuse shows at apply.
 func (t *target) Check(ctx context.Context, r deploy.Request) ([]deploy.Problem, error) {
 	problems := t.checkRequest(r)
 	more, err := t.checkCredentials(ctx)
@@ -34,9 +35,12 @@ func (t *target) Check(ctx context.Context, r deploy.Request) ([]deploy.Problem,
 	if err != nil || len(more) > 0 {
 		return problems, err // all else would fail for the same reason
 	}
-	for _, look := range []func(context.Context) ([]deploy.Problem, error){t.checkRegions, t.checkPermissions, t.checkBucket} {
-		more, err := look(ctx)
-		if problems = append(problems, more...); err != nil || len(more) > 0 {
+	for _, look := range []func(context.Context, deploy.Request) ([]deploy.Problem, error){
+		t.checkRegions, t.checkPermissions, t.checkAccount, t.checkBucket,
+	} {
+		more, err := look(ctx, r)
+		problems = append(problems, more...)
+		if err != nil || slices.ContainsFunc(more, func(p deploy.Problem) bool { return !p.Warning }) {
 			return problems, unreachable(err)
 		}
 	}
@@ -98,12 +102,11 @@ func (t *target) checkCredentials(ctx context.Context) ([]deploy.Problem, error)
 }
 
 // checkRegions looks for regions that do not exist or that the account has not opted in to.
-func (t *target) checkRegions(ctx context.Context) ([]deploy.Problem, error) {
+func (t *target) checkRegions(ctx context.Context, _ deploy.Request) ([]deploy.Problem, error) {
 	if len(t.s.copies()) == 0 {
 		return nil, nil
 	}
-	out, err := t.ec2(t.s.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{AllRegions: aws.Bool(true)},
-		func(o *ec2.Options) { o.Retryer = t.retryer(checkAttempts) })
+	out, err := t.ec2(t.s.Region).DescribeRegions(ctx, &ec2.DescribeRegionsInput{AllRegions: aws.Bool(true)}, t.quick)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the regions: %w", err)
 	}
@@ -122,7 +125,7 @@ func (t *target) checkRegions(ctx context.Context) ([]deploy.Problem, error) {
 }
 
 // checkBucket looks if the bucket is there, ours to use, and in the home region, which ImportSnapshot needs.
-func (t *target) checkBucket(ctx context.Context) ([]deploy.Problem, error) {
+func (t *target) checkBucket(ctx context.Context, _ deploy.Request) ([]deploy.Problem, error) {
 	if t.s.Method != S3Import {
 		return nil, nil
 	}

@@ -42,8 +42,20 @@ func (g *generation) copy(ctx context.Context, to []string) error {
 	})
 }
 
-// copyTo starts a copy. It gets the AMI's name, or the next one that is free there. The tags are given anew, because
-// CopyImageTags leaves the snapshot without any.
+// copyInput asks for a copy of an AMI. The tags are given anew, because CopyImageTags leaves the snapshot without any.
+func (g *generation) copyInput(ami, region string) *ec2.CopyImageInput {
+	in := &ec2.CopyImageInput{
+		SourceImageId: aws.String(ami), SourceRegion: aws.String(g.s.Region), Description: aws.String(g.description()),
+		TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImage, types.ResourceTypeSnapshot),
+	}
+	if key := g.s.KMSKeyIDs[region]; key != "" || g.s.Encrypted {
+		in.Encrypted = aws.Bool(true)
+		in.KmsKeyId = optional(key)
+	}
+	return in
+}
+
+// copyTo starts a copy. It gets the AMI's name, or the next one that is free there.
 func (g *generation) copyTo(ctx context.Context, ami, region string) (id string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -56,15 +68,8 @@ func (g *generation) copyTo(ctx context.Context, ami, region string) (id string,
 		if n > 0 {
 			name = fmt.Sprintf("%s-%d", name, n+1)
 		}
-		in := &ec2.CopyImageInput{
-			Name: aws.String(name), SourceImageId: aws.String(ami), SourceRegion: aws.String(g.s.Region),
-			Description: aws.String(g.description()), ClientToken: aws.String(fmt.Sprintf("%s-%s-%d", g.attempt, region, n)),
-			TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImage, types.ResourceTypeSnapshot),
-		}
-		if key := g.s.KMSKeyIDs[region]; key != "" || g.s.Encrypted {
-			in.Encrypted = aws.Bool(true)
-			in.KmsKeyId = optional(key)
-		}
+		in := g.copyInput(ami, region)
+		in.Name, in.ClientToken = aws.String(name), aws.String(fmt.Sprintf("%s-%s-%d", g.attempt, region, n))
 		var out *ec2.CopyImageOutput
 		if out, err = g.ec2(region).CopyImage(send, in); err == nil {
 			return aws.ToString(out.ImageId), nil

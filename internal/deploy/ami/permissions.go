@@ -20,9 +20,10 @@ const (
 )
 
 // checkPermissions asks EC2 for what Deploy and Delete will ask, as dry runs. Only a clear no is a problem: the things
-// named do not exist, and some actions say so before they look at permissions.
-func (t *target) checkPermissions(ctx context.Context) ([]deploy.Problem, error) {
-	asks := t.dryRuns(ctx)
+// named do not exist, and some actions say so before they look at permissions. It is no more than a warning, though: a
+// policy may allow just what has certain tags, or a certain owner, which what does not exist has not.
+func (t *target) checkPermissions(ctx context.Context, r deploy.Request) ([]deploy.Problem, error) {
+	asks := t.dryRuns(ctx, r)
 	found := make([]error, len(asks))
 	var all errgroup.Group
 	for i, ask := range asks {
@@ -39,16 +40,19 @@ func (t *target) checkPermissions(ctx context.Context) ([]deploy.Problem, error)
 	var problems []deploy.Problem
 	for _, err := range found {
 		if code(err) == "UnauthorizedOperation" {
-			problems = append(problems, deploy.Problem{Summary: "A permission is missing", Detail: fmt.Sprintf(
-				"%v. Give the credentials that permission, or use others.", err)})
+			problems = append(problems, deploy.Problem{Warning: true, Summary: "A permission seems to be missing", Detail: fmt.Sprintf(
+				"%v. Give the credentials that permission, or use others. If their policy asks for the tags or the owner of what "+
+					"is to be changed, this may be wrong: AWS was asked about something that does not exist.", err)})
 		}
 	}
 	return problems, nil
 }
 
-// dryRuns are the questions.
-func (t *target) dryRuns(ctx context.Context) []func() error {
-	home, dry, quick := t.ec2(t.s.Region), aws.Bool(true), func(o *ec2.Options) { o.Retryer = t.retryer(checkAttempts) }
+// dryRuns are the questions. They have the tags of what Deploy makes, which a policy may demand.
+func (t *target) dryRuns(ctx context.Context, r deploy.Request) []func() error {
+	g := t.generation(r, "")
+	g.have.Name = name(r, 1)
+	home, dry := t.ec2(t.s.Region), aws.Bool(true)
 	asks := []func() error{
 		func() error {
 			_, err := home.RegisterImage(ctx, &ec2.RegisterImageInput{
@@ -56,31 +60,32 @@ func (t *target) dryRuns(ctx context.Context) []func() error {
 				Architecture: types.ArchitectureValuesX8664, BlockDeviceMappings: []types.BlockDeviceMapping{{
 					DeviceName: aws.String(rootDevice), Ebs: &types.EbsBlockDevice{SnapshotId: aws.String(noSnapshot)},
 				}},
-			}, quick)
+				TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImage),
+			}, t.quick)
 			return err
 		},
 		func() error {
-			_, err := home.DeregisterImage(ctx, &ec2.DeregisterImageInput{DryRun: dry, ImageId: aws.String(noImage)}, quick)
+			_, err := home.DeregisterImage(ctx, &ec2.DeregisterImageInput{DryRun: dry, ImageId: aws.String(noImage)}, t.quick)
 			return err
 		},
 		func() error {
-			_, err := home.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{DryRun: dry, SnapshotId: aws.String(noSnapshot)}, quick)
+			_, err := home.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{DryRun: dry, SnapshotId: aws.String(noSnapshot)}, t.quick)
 			return err
 		},
 	}
 	if t.s.Method == S3Import {
 		asks = append(asks, func() error {
-			_, err := home.ImportSnapshot(ctx, &ec2.ImportSnapshotInput{
-				DryRun: dry, DiskContainer: container(t.s.S3Bucket, noName),
-			}, quick)
+			in := g.importInput(noName)
+			in.DryRun = dry
+			_, err := home.ImportSnapshot(ctx, in, t.quick)
 			return err
 		})
 	}
 	for _, region := range t.s.copies() {
 		asks = append(asks, func() error {
-			_, err := t.ec2(region).CopyImage(ctx, &ec2.CopyImageInput{
-				DryRun: dry, Name: aws.String(noName), SourceImageId: aws.String(noImage), SourceRegion: aws.String(t.s.Region),
-			}, quick)
+			in := g.copyInput(noImage, region)
+			in.DryRun, in.Name = dry, aws.String(noName)
+			_, err := t.ec2(region).CopyImage(ctx, in, t.quick)
 			return err
 		})
 	}

@@ -2,7 +2,12 @@ package ami_test
 
 import (
 	"errors"
+	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +31,14 @@ type imports struct {
 
 func newImports(t testing.TB, o awstest.Options) imports {
 	t.Helper()
+	return importsBy(t, o, deploytest.S3Options{})
+}
+
+func importsBy(t testing.TB, o awstest.Options, by deploytest.S3Options) imports {
+	t.Helper()
 	faults := &deploytest.Faults{}
-	bucket := deploytest.S3(t, deploytest.S3Options{
-		AccessKey: awstest.AccessKey, SecretKey: awstest.SecretKey, Region: home, Faults: faults,
-	})
+	by.AccessKey, by.SecretKey, by.Region, by.Faults = awstest.AccessKey, awstest.SecretKey, home, faults
+	bucket := deploytest.S3(t, by)
 	o.S3 = bucket.Client
 	return imports{world{awstest.New(t, o)}, bucket, faults}
 }
@@ -71,7 +80,7 @@ func large() sketch {
 
 func TestImport(t *testing.T) {
 	t.Parallel()
-	w := newImports(t, awstest.Options{})
+	w := newImports(t, awstest.Options{Looks: 6}) // for all states that an import can be in
 	target := w.target(t, map[string]any{"regions": []string{other}, "encrypted": true}, ami.Options{})
 	r := large().request(t, "web")
 	if problems, err := target.Check(t.Context(), r); err != nil || len(problems) > 0 {
@@ -121,6 +130,70 @@ func TestImportBears(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A bucket that keeps versions keeps none of a disk, neither of one that was imported, nor of one that was not, nor where
+// the version got lost, nor of what a killed provider left.
+func TestImportVersions(t *testing.T) {
+	t.Parallel()
+	w := importsBy(t, awstest.Options{Inject: awstest.Nth("ImportSnapshot", 2, awstest.Later)}, deploytest.S3Options{Versions: true})
+	if _, err := w.bucket.Client.PutObject(t.Context(), &s3.PutObjectInput{
+		Bucket: &w.bucket.Name, Key: aws.String("pim/web-0123456789abcdef.raw"), Body: strings.NewReader("x"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	p := patient()
+	p.Abandoned = time.Nanosecond
+	target, r := w.target(t, nil, ami.Options{Pace: p}), large().request(t, "web")
+	made := mustDeploy(t, target, r)
+	if left := w.bucket.Objects(t); len(left) > 0 {
+		t.Errorf("left in the bucket: %q", left)
+	}
+	w.faults.Arm(0, "")
+	if _, err := target.Deploy(t.Context(), r); err == nil {
+		t.Error("the second import succeeds")
+	}
+	post := func(request string) bool { return strings.HasPrefix(request, "POST ") }
+	requests := w.faults.Requests()
+	began := slices.IndexFunc(requests, post) + 1
+	w.faults.Arm(began+slices.IndexFunc(requests[began:], post)+1, deploytest.Lose) // of the upload's completion
+	if err := target.Delete(t.Context(), mustDeploy(t, target, r)); err != nil {
+		t.Error(err)
+	}
+	if err := target.Delete(t.Context(), made); err != nil {
+		t.Error(err)
+	}
+	w.bare(t)
+}
+
+// Where just the version cannot be removed, the error names what is left, and what it takes to remove it.
+func TestImportVersionStays(t *testing.T) {
+	t.Parallel()
+	w := importsBy(t, awstest.Options{}, deploytest.S3Options{Versions: true})
+	to, err := url.Parse(w.bucket.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Host = r.In.Host // which is signed
+	}}
+	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete && r.URL.Query().Has("versionId") {
+			rw.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(rw, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+			return
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(front.Close)
+	target := w.target(t, map[string]any{"endpoints": map[string]any{"ec2": w.URL, "ebs": w.URL, "sts": w.URL, "s3": front.URL}}, ami.Options{})
+	_, err = target.Deploy(t.Context(), large().request(t, "web"))
+	left := w.bucket.Objects(t)
+	if err == nil || len(left) != 1 || !strings.Contains(err.Error(), left[0]) || !strings.Contains(err.Error(), "s3:DeleteObjectVersion") {
+		t.Errorf("left %q: %v", left, err)
+	}
+	empty(t, w.Server)
 }
 
 func TestImportFails(t *testing.T) {
@@ -212,9 +285,9 @@ func TestCheckBucket(t *testing.T) {
 	if err != nil || find(problems, "s3_bucket", "No such bucket") == nil {
 		t.Errorf("found %v: %v", problems, err)
 	}
-	w.Deny("ImportSnapshot")
-	problems, err = w.target(t, nil, ami.Options{}).Check(t.Context(), planned("web"))
-	if err != nil || find(problems, "", "ec2:ImportSnapshot") == nil {
+	w.Deny("ImportSnapshot") // is a warning, so that the bucket is looked at as well
+	problems, err = w.target(t, map[string]any{"s3_bucket": "nobody-has-this"}, ami.Options{}).Check(t.Context(), planned("web"))
+	if err != nil || find(problems, "", "ec2:ImportSnapshot") == nil || find(problems, "s3_bucket", "No such bucket") == nil {
 		t.Errorf("found %v: %v", problems, err)
 	}
 	w.Deny()

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/disk"
@@ -18,16 +18,13 @@ import (
 
 // importDisk makes a snapshot of the disk by way of an object in S3, which is removed whatever happens.
 func (g *generation) importDisk(ctx context.Context, d *disk.Disk) (snapshot string, err error) {
-	key := g.objectPrefix() + g.attempt + ".raw"
+	key, version := g.objectPrefix()+g.attempt+".raw", (*string)(nil)
 	defer func() {
 		ctx, cancel := deploy.Cleanup(ctx)
 		defer cancel()
-		_, e := g.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(g.s.S3Bucket), Key: aws.String(key)})
-		if e != nil {
-			err = errors.Join(err, fmt.Errorf("cannot remove s3://%s/%s: %w", g.s.S3Bucket, key, unreachable(e)))
-		}
+		err = errors.Join(err, g.removeObject(ctx, key, version))
 	}()
-	if err := g.uploadObject(ctx, key, d); err != nil {
+	if version, err = g.uploadObject(ctx, key, d); err != nil {
 		return "", fmt.Errorf("cannot upload the disk to s3://%s/%s: %w", g.s.S3Bucket, key, unreachable(err))
 	}
 	task, err := g.startImport(ctx, key)
@@ -45,29 +42,29 @@ func (g *generation) importDisk(ctx context.Context, d *disk.Disk) (snapshot str
 	return snapshot, g.completed(ctx, g.s.Region, snapshot)
 }
 
-// container is the object as a disk to import.
-func container(bucket, key string) *types.SnapshotDiskContainer {
-	return &types.SnapshotDiskContainer{
-		Format: aws.String("RAW"), UserBucket: &types.UserBucket{S3Bucket: aws.String(bucket), S3Key: aws.String(key)},
+// importInput asks for the import of an object.
+func (g *generation) importInput(key string) *ec2.ImportSnapshotInput {
+	in := &ec2.ImportSnapshotInput{
+		ClientToken: aws.String(g.attempt), Description: aws.String(g.description()), KmsKeyId: optional(g.s.KMSKeyID),
+		DiskContainer: &types.SnapshotDiskContainer{
+			Format: aws.String("RAW"), UserBucket: &types.UserBucket{S3Bucket: aws.String(g.s.S3Bucket), S3Key: aws.String(key)},
+		},
+		TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImportSnapshotTask),
 	}
+	if g.s.Encrypted {
+		in.Encrypted = aws.Bool(true)
+	}
+	return in
 }
 
 func (g *generation) startImport(ctx context.Context, key string) (task string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	in := &ec2.ImportSnapshotInput{
-		ClientToken: aws.String(g.attempt), Description: aws.String(g.description()),
-		DiskContainer: container(g.s.S3Bucket, key), KmsKeyId: optional(g.s.KMSKeyID),
-		TagSpecifications: tagged(g.unfinished(), types.ResourceTypeImportSnapshotTask),
-	}
-	if g.s.Encrypted {
-		in.Encrypted = aws.Bool(true)
-	}
 	g.touch(g.s.Region)
 	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
-	out, err := g.ec2(g.s.Region).ImportSnapshot(send, in)
+	out, err := g.ec2(g.s.Region).ImportSnapshot(send, g.importInput(key))
 	switch {
 	case err != nil && strings.Contains(err.Error(), "vmimport"):
 		return "", fmt.Errorf("%w. AWS imports as the service role vmimport, which the account must have, with the right to "+
@@ -79,13 +76,17 @@ func (g *generation) startImport(ctx context.Context, key string) (task string, 
 	return aws.ToString(out.ImportTaskId), nil
 }
 
-// The states of an import, see https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.html.
+// The states that an import ends in. The last three are those of one that came to nothing; AWS's pages name the one or
+// the other. See https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.html.
 const (
-	importActive    = "active"
 	importCompleted = "completed"
+	importDeleted   = "deleted"
+	importCancelled = "cancelled"
+	importError     = "error"
 )
 
-// imported waits for an import to end and answers with its snapshot.
+// imported waits for an import to end and answers with its snapshot. On the way there are more states than one page of
+// AWS's names (active, pending, validating, validated, converting, updating), so that none of them is asked for.
 func (g *generation) imported(ctx context.Context, task string) (snapshot string, err error) {
 	err = g.poll(ctx, task, func() (bool, string, error) {
 		d, err := g.importTask(ctx, task)
@@ -97,13 +98,13 @@ func (g *generation) imported(ctx context.Context, task string) (snapshot string
 		case importCompleted:
 			snapshot = aws.ToString(d.SnapshotId)
 			return true, "", nil
-		case importActive, "":
-			var done int64
-			_, _ = fmt.Sscan(percent, &done) // "" before it has begun
-			g.r.Report("importing the disk", done, 100)
-			return false, fmt.Sprintf("%s %s%% %s", status, percent, aws.ToString(d.StatusMessage)), nil
+		case "deleting", importDeleted, "cancelling", importCancelled, importError:
+			return false, "", fmt.Errorf("AWS could not import the disk: %s is %s: %s", task, status, aws.ToString(d.StatusMessage))
 		}
-		return false, "", fmt.Errorf("AWS could not import the disk: %s is %s: %s", task, status, aws.ToString(d.StatusMessage))
+		var done int64
+		_, _ = fmt.Sscan(percent, &done) // "" before it has begun
+		g.r.Report("importing the disk", done, 100)
+		return false, fmt.Sprintf("%s %s%% %s", status, percent, aws.ToString(d.StatusMessage)), nil
 	})
 	return snapshot, err
 }
@@ -126,15 +127,19 @@ func (g *generation) cancelImport(ctx context.Context, task string) error {
 	ctx, cancel := deploy.Cleanup(ctx)
 	defer cancel()
 	_, refusal := g.ec2(g.s.Region).CancelImportTask(ctx, &ec2.CancelImportTaskInput{ImportTaskId: aws.String(task)})
-	return g.poll(ctx, task+" to end", func() (bool, string, error) {
+	err := g.poll(ctx, task+" to end", func() (bool, string, error) {
 		d, err := g.importTask(ctx, task)
 		if err != nil {
-			return false, "", errors.Join(err, refusal)
+			return false, "", err
 		}
 		g.exists(g.s.Region, "", aws.ToString(d.SnapshotId))
 		status := aws.ToString(d.Status)
-		return status != importActive, status, nil
+		return slices.Contains([]string{importCompleted, importDeleted, importCancelled, importError}, status), status, nil
 	})
+	if err != nil {
+		return errors.Join(err, refusal)
+	}
+	return nil
 }
 
 // tagImports tags the snapshots of imports that a killed provider started and did not see the end of, so that they can

@@ -38,10 +38,11 @@ func partSize(size int64) int64 {
 }
 
 // uploadObject streams the disk into an object: part by part, never more than a piece of one in memory. Zeros have to
-// be sent as well, S3 knows no holes. When it fails, the parts go.
-func (g *generation) uploadObject(ctx context.Context, key string, d *disk.Disk) error {
+// be sent as well, S3 knows no holes. It answers with the object's version, nil where the bucket keeps none. When it
+// fails, the parts go.
+func (g *generation) uploadObject(ctx context.Context, key string, d *disk.Disk) (version *string, err error) {
 	if d.Size() > maxObject {
-		return fmt.Errorf("the disk has %d bytes and an object can have %d: use method %q", d.Size(), int64(maxObject), EBSDirect)
+		return nil, fmt.Errorf("the disk has %d bytes and an object can have %d: use method %q", d.Size(), int64(maxObject), EBSDirect)
 	}
 	send, cancel := deploy.Lasting(ctx)
 	defer cancel()
@@ -50,14 +51,14 @@ func (g *generation) uploadObject(ctx context.Context, key string, d *disk.Disk)
 		Bucket: aws.String(g.s.S3Bucket), Key: aws.String(key), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32,
 	}, func(o *s3.Options) { o.Retryer = seen.of(o.Retryer) })
 	if err == nil {
-		err = g.uploadParts(ctx, d, key, out.UploadId)
+		version, err = g.uploadParts(ctx, d, key, out.UploadId)
 	}
 	if err == nil && !seen.lost {
-		return nil
+		return version, nil
 	}
 	clean, cancelClean := deploy.Cleanup(ctx)
 	defer cancelClean()
-	return errors.Join(err, g.abortAll(clean, key, func(types.MultipartUpload) bool { return true }))
+	return version, errors.Join(err, g.abortAll(clean, key, func(types.MultipartUpload) bool { return true }))
 }
 
 // abortAll removes the parts of unfinished uploads of objects whose keys begin like that.
@@ -85,8 +86,8 @@ func (g *generation) abort(ctx context.Context, key string, upload *string) erro
 	return nil
 }
 
-// uploadParts sends the parts and completes the upload.
-func (g *generation) uploadParts(ctx context.Context, d *disk.Disk, key string, upload *string) error {
+// uploadParts sends the parts and completes the upload. It answers with the object's version.
+func (g *generation) uploadParts(ctx context.Context, d *disk.Disk, key string, upload *string) (version *string, err error) {
 	size := partSize(d.Size())
 	parts := make([]types.CompletedPart, (d.Size()+size-1)/size)
 	var sent atomic.Int64
@@ -110,21 +111,51 @@ func (g *generation) uploadParts(ctx context.Context, d *disk.Disk, key string, 
 		})
 	}
 	if err := all.Wait(); err != nil {
-		return err
+		return nil, err
 	}
 	seen := &witness{}
-	_, err := g.s3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+	out, err := g.s3.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: aws.String(g.s.S3Bucket), Key: aws.String(key), UploadId: upload,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	}, func(o *s3.Options) { o.Retryer = seen.of(o.Retryer) })
 	if code(err) == noSuchUpload && seen.lost { // the try before may have completed it
 		head, e := g.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(g.s.S3Bucket), Key: aws.String(key)})
 		if e == nil && aws.ToInt64(head.ContentLength) == d.Size() {
+			return head.VersionId, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.VersionId, nil
+}
+
+// removeObject removes an object by its version, nil for one not known. Without a version a bucket that keeps them would
+// only hide the disk, and keep it for ever.
+func (g *generation) removeObject(ctx context.Context, key string, version *string) error {
+	bucket := aws.String(g.s.S3Bucket)
+	if version == nil {
+		head, err := g.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: bucket, Key: aws.String(key)})
+		switch {
+		case err == nil:
+			version = head.VersionId
+		case code(err) == noSuchObject:
 			return nil
 		}
 	}
-	return err
+	_, err := g.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: aws.String(key), VersionId: version})
+	switch {
+	case err == nil:
+		return nil
+	case code(err) == "AccessDenied" && version != nil:
+		return fmt.Errorf("cannot remove s3://%s/%s, version %s: %w. The bucket keeps versions: give the credentials the "+
+			"permission s3:DeleteObjectVersion, and remove that version", g.s.S3Bucket, key, *version, err)
+	}
+	return fmt.Errorf("cannot remove s3://%s/%s: %w", g.s.S3Bucket, key, unreachable(err))
 }
+
+// noSuchObject is S3's code for an object that is not there, when just its metadata are asked for.
+const noSuchObject = "NotFound"
 
 // noSuchUpload is S3's code for an upload that is complete, or was aborted.
 const noSuchUpload = "NoSuchUpload"
@@ -163,8 +194,7 @@ func (g *generation) sweepBucket(ctx context.Context) error {
 	var errs []error
 	for _, o := range objects.Contents {
 		if g.ownObject(o.Key) && aws.ToTime(o.LastModified).Before(before) {
-			_, err := g.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: o.Key})
-			errs = append(errs, err)
+			errs = append(errs, g.removeObject(ctx, aws.ToString(o.Key), nil))
 		}
 	}
 	return errors.Join(append(errs, g.abortAll(ctx, *prefix, func(u types.MultipartUpload) bool {

@@ -124,7 +124,7 @@ func (s *Settings) Complete() []deploy.Problem {
 	if s.DeprecateAfter != "" {
 		d, err := deprecation(s.DeprecateAfter)
 		c.want(err == nil, "deprecate_after", "Not a duration", "%v", err)
-		c.want(d <= maxPublicDeprecation || !slices.Contains(s.LaunchPermissions.Groups, "all"), "deprecate_after", "Too late",
+		c.want(d <= maxPublicDeprecation || !s.public(), "deprecate_after", "Too late",
 			"A public AMI is deprecated two years after it was made at the latest.")
 	}
 	s.checkAccess(&c)
@@ -159,8 +159,7 @@ func (s *Settings) checkEncryption(c *checker) {
 		c.want(slices.Contains(s.Regions, r), "kms_key_ids", "A key for no copy",
 			"There is no copy in %s: add the region to regions, or remove its key.", r)
 	}
-	shared := len(s.ShareWith) > 0 || !s.LaunchPermissions.empty()
-	if !s.Encrypted || !shared {
+	if !s.Encrypted || !s.shared() {
 		return
 	}
 	c.want(s.KMSKeyID != "", "kms_key_id", "The default key cannot be shared",
@@ -170,7 +169,7 @@ func (s *Settings) checkEncryption(c *checker) {
 		c.want(s.KMSKeyIDs[r] != "", "kms_key_ids", "The default key cannot be shared",
 			"The copy in %s is shared, so it needs a key of your own.", r)
 	}
-	c.want(!slices.Contains(s.LaunchPermissions.Groups, "all"), "launch_permissions", "Encrypted AMIs cannot be public",
+	c.want(!s.public(), "launch_permissions", "Encrypted AMIs cannot be public",
 		"Remove the group \"all\", or encrypted.")
 }
 
@@ -223,6 +222,12 @@ func (c *checker) want(ok bool, field, summary, detail string, args ...any) {
 func (p LaunchPermissions) empty() bool {
 	return len(p.Groups)+len(p.OrganizationARNs)+len(p.OrganizationalUnitARNs) == 0
 }
+
+// shared tells if others may use what is made.
+func (s *Settings) shared() bool { return len(s.ShareWith) > 0 || !s.LaunchPermissions.empty() }
+
+// public tells if everybody may.
+func (s *Settings) public() bool { return slices.Contains(s.LaunchPermissions.Groups, "all") }
 
 // copies are the regions beside the home region, sorted, each once.
 func (s *Settings) copies() []string {

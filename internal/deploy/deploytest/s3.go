@@ -17,12 +17,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // S3Options are what an S3 server shall accept.
 type S3Options struct {
 	AccessKey, SecretKey, Region string
 	Faults                       *Faults // between Endpoint and the server, nil for none
+	Versions                     bool    // the bucket keeps the versions of its objects
 }
 
 // Bucket is an empty bucket of a real S3 server.
@@ -30,6 +32,7 @@ type Bucket struct {
 	Name     string
 	Endpoint string     // for clients under test
 	Client   *s3.Client // of the same server, past the faults
+	versions bool
 }
 
 // S3 starts a versitygw that ends with the test. PIM_VERSITYGW names the program; without it the test is skipped, or
@@ -50,14 +53,15 @@ func S3(t testing.TB, o S3Options) *Bucket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for _, name := range []string{"data", "meta"} {
+	for _, name := range []string{"data", "meta", "versions"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	socket := filepath.Join(dir, "s3")
 	startS3(t, socket, exec.Command(program, "--port", socket, "--access", o.AccessKey, "--secret", o.SecretKey,
-		"--region", o.Region, "--quiet", "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data")))
+		"--region", o.Region, "--quiet", "posix", "--sidecar", filepath.Join(dir, "meta"),
+		"--versioning-dir", filepath.Join(dir, "versions"), filepath.Join(dir, "data")))
 
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { // the host is signed, and stays
@@ -73,7 +77,7 @@ func S3(t testing.TB, o S3Options) *Bucket {
 		front = o.Faults.Handler(proxy, slowDown)
 	}
 	direct := serve(t, proxy)
-	b := &Bucket{Name: "pim-images", Endpoint: serve(t, front), Client: s3.New(s3.Options{
+	b := &Bucket{Name: "pim-images", versions: o.Versions, Endpoint: serve(t, front), Client: s3.New(s3.Options{
 		Region: o.Region, BaseEndpoint: &direct, UsePathStyle: true,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: o.AccessKey, SecretAccessKey: o.SecretKey}, nil
@@ -81,6 +85,13 @@ func S3(t testing.TB, o S3Options) *Bucket {
 	})}
 	if _, err := b.Client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &b.Name}); err != nil {
 		t.Fatalf("cannot make a bucket: %v", err)
+	}
+	if o.Versions {
+		if _, err := b.Client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
+			Bucket: &b.Name, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+		}); err != nil {
+			t.Fatalf("cannot have the bucket keep versions: %v", err)
+		}
 	}
 	return b
 }
@@ -140,24 +151,43 @@ func slowDown(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprint(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
 }
 
-// Objects lists what is in the bucket, a line each and sorted: an object's key, or "upload KEY" for one that goes on.
+// Objects lists what is in the bucket, a line each and sorted: an object's key, or "upload KEY" for one that goes on. A
+// bucket that keeps versions has a line for each of them, and "marker KEY" for what says that there is none.
 func (b *Bucket) Objects(t testing.TB) []string {
 	t.Helper()
-	objects, err := b.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &b.Name})
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := b.keys(t)
 	uploads, err := b.Client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &b.Name})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var names []string
-	for _, o := range objects.Contents {
-		names = append(names, *o.Key)
 	}
 	for _, u := range uploads.Uploads {
 		names = append(names, "upload "+*u.Key)
 	}
 	slices.Sort(names)
 	return names
+}
+
+func (b *Bucket) keys(t testing.TB) (keys []string) {
+	t.Helper()
+	if !b.versions {
+		objects, err := b.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &b.Name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects.Contents {
+			keys = append(keys, *o.Key)
+		}
+		return keys
+	}
+	all, err := b.Client.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: &b.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range all.Versions {
+		keys = append(keys, *v.Key)
+	}
+	for _, m := range all.DeleteMarkers {
+		keys = append(keys, "marker "+*m.Key)
+	}
+	return keys
 }

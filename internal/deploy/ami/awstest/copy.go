@@ -95,7 +95,7 @@ func (c *ec2Call) copySnapshot(from *snapshot, encrypted *bool, key string) (*sn
 	case key != "":
 		x.key = KMSKey(c.g.name)
 	case from.key != "" || c.s.o.EncryptByDefault || encrypted != nil && *encrypted:
-		x.key = defaultKey(c.g.name)
+		x.key = c.s.defaultKey(c.g.name)
 	}
 	return x, nil
 }

@@ -197,7 +197,7 @@ func (s *Server) keyOf(g *region, q startRequest, parent *snapshot) (string, err
 	case q.Encrypted != nil && !encrypted && s.o.EncryptByDefault:
 		return "", invalid("INVALID_PARAMETER_VALUE", "Encryption by default is on.")
 	case encrypted, s.o.EncryptByDefault:
-		return defaultKey(g.name), nil
+		return s.defaultKey(g.name), nil
 	}
 	return "", nil
 }

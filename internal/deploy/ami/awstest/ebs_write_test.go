@@ -122,6 +122,30 @@ func TestParent(t *testing.T) {
 	}
 }
 
+// The account says what it does by default.
+func TestAccountSettings(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		o          Options
+		on         bool
+		key, state string
+	}{
+		"ordinary": {Options{}, false, "alias/aws/ebs", "unblocked"},
+		"strict":   {Options{EncryptByDefault: true, OwnDefaultKey: true, BlockPublic: true}, true, KMSKey(home), "block-new-sharing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := open(t, tc.o)
+			on := must(a.ec2.GetEbsEncryptionByDefault(t.Context(), nil))
+			key := must(a.ec2.GetEbsDefaultKmsKeyId(t.Context(), nil))
+			public := must(a.ec2.GetImageBlockPublicAccessState(t.Context(), nil))
+			if *on.EbsEncryptionByDefault != tc.on || *key.KmsKeyId != tc.key || *public.ImageBlockPublicAccessState != tc.state {
+				t.Errorf("%t, %s, %s", *on.EbsEncryptionByDefault, *key.KmsKeyId, *public.ImageBlockPublicAccessState)
+			}
+		})
+	}
+}
+
 func TestEncryptByDefault(t *testing.T) {
 	t.Parallel()
 	a := open(t, Options{EncryptByDefault: true})

@@ -26,26 +26,28 @@ type ec2Call struct {
 // ec2Actions are what the server can do. An answer is encoded as XML.
 func ec2Actions() map[string]func(*ec2Call) (any, error) {
 	return map[string]func(*ec2Call) (any, error){
-		"RegisterImage":               (*ec2Call).registerImage,
-		"DescribeImages":              (*ec2Call).describeImages,
-		"DeregisterImage":             (*ec2Call).deregisterImage,
-		"CopyImage":                   (*ec2Call).copyImage,
-		"EnableImageDeprecation":      (*ec2Call).enableDeprecation,
-		"DisableImageDeprecation":     (*ec2Call).disableDeprecation,
-		"ModifyImageAttribute":        (*ec2Call).modifyImage,
-		"DescribeImageAttribute":      (*ec2Call).describeImageAttribute,
-		"ResetImageAttribute":         (*ec2Call).resetImage,
-		"DescribeSnapshots":           (*ec2Call).describeSnapshots,
-		"DeleteSnapshot":              (*ec2Call).deleteSnapshot,
-		"ModifySnapshotAttribute":     (*ec2Call).modifySnapshot,
-		"DescribeSnapshotAttribute":   (*ec2Call).describeSnapshotAttribute,
-		"CreateTags":                  (*ec2Call).createTags,
-		"DeleteTags":                  (*ec2Call).deleteTags,
-		"ImportSnapshot":              (*ec2Call).importSnapshot,
-		"DescribeImportSnapshotTasks": (*ec2Call).describeImports,
-		"CancelImportTask":            (*ec2Call).cancelImport,
-		"DescribeRegions":             (*ec2Call).describeRegions,
-		"GetEbsEncryptionByDefault":   (*ec2Call).getEncryptionByDefault,
+		"RegisterImage":                  (*ec2Call).registerImage,
+		"DescribeImages":                 (*ec2Call).describeImages,
+		"DeregisterImage":                (*ec2Call).deregisterImage,
+		"CopyImage":                      (*ec2Call).copyImage,
+		"EnableImageDeprecation":         (*ec2Call).enableDeprecation,
+		"DisableImageDeprecation":        (*ec2Call).disableDeprecation,
+		"ModifyImageAttribute":           (*ec2Call).modifyImage,
+		"DescribeImageAttribute":         (*ec2Call).describeImageAttribute,
+		"ResetImageAttribute":            (*ec2Call).resetImage,
+		"DescribeSnapshots":              (*ec2Call).describeSnapshots,
+		"DeleteSnapshot":                 (*ec2Call).deleteSnapshot,
+		"ModifySnapshotAttribute":        (*ec2Call).modifySnapshot,
+		"DescribeSnapshotAttribute":      (*ec2Call).describeSnapshotAttribute,
+		"CreateTags":                     (*ec2Call).createTags,
+		"DeleteTags":                     (*ec2Call).deleteTags,
+		"ImportSnapshot":                 (*ec2Call).importSnapshot,
+		"DescribeImportSnapshotTasks":    (*ec2Call).describeImports,
+		"CancelImportTask":               (*ec2Call).cancelImport,
+		"DescribeRegions":                (*ec2Call).describeRegions,
+		"GetEbsEncryptionByDefault":      (*ec2Call).getEncryptionByDefault,
+		"GetEbsDefaultKmsKeyId":          (*ec2Call).getDefaultKey,
+		"GetImageBlockPublicAccessState": (*ec2Call).getBlockPublic,
 	}
 }
 
@@ -167,4 +169,26 @@ func (c *ec2Call) getEncryptionByDefault() (any, error) {
 	return struct {
 		On bool `xml:"ebsEncryptionByDefault"`
 	}{c.s.o.EncryptByDefault}, c.done()
+}
+
+// getDefaultKey answers with a key's ARN, and with an alias for that which AWS manages.
+func (c *ec2Call) getDefaultKey() (any, error) {
+	key := "alias/aws/ebs"
+	if c.s.o.OwnDefaultKey {
+		key = KMSKey(c.g.name)
+	}
+	return struct {
+		Key string `xml:"kmsKeyId"`
+	}{key}, c.done()
+}
+
+func (c *ec2Call) getBlockPublic() (any, error) {
+	state := "unblocked"
+	if c.s.o.BlockPublic {
+		state = "block-new-sharing"
+	}
+	return struct {
+		State   string `xml:"imageBlockPublicAccessState"`
+		Managed string `xml:"managedBy"`
+	}{state, "account"}, c.done()
 }

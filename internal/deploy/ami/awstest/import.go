@@ -19,9 +19,16 @@ import (
 
 // The states of an import. One that failed is deleted, as one that was cancelled.
 const (
-	active  = "active"
-	deleted = "deleted"
+	active   = "active"
+	deleting = "deleting"
+	deleted  = "deleted"
 )
+
+// importSteps are the states that an import is in on its way, one look after the other, and then over again. See
+// https://docs.aws.amazon.com/vm-import/latest/userguide/vmimport-import-snapshot.html.
+func importSteps() []string {
+	return []string{active, "pending", "validating", "validated", "converting", "updating"}
+}
 
 // task is an import of a disk from S3.
 type task struct {
@@ -57,9 +64,17 @@ type xmlTaskDetail struct {
 	ObjectKey   string  `xml:"userBucket>s3Key"`
 }
 
+// goesOn tells if something is still done about an import.
+func (t *task) goesOn() bool { return t.state != completed && t.state != deleted }
+
+// fail has an import be deleted, which takes its time.
+func (t *task) fail(looks int, message string) {
+	t.state, t.message, t.looks = deleting, message, looks
+}
+
 func (t *task) xml() xmlTask {
 	progress := ""
-	if t.state == active {
+	if t.goesOn() && t.state != deleting {
 		progress = strconv.Itoa(100 / (t.looks + 2))
 	}
 	return xmlTask{
@@ -98,7 +113,7 @@ func (c *ec2Call) importSnapshot() (any, error) {
 		case key != "":
 			t.kms = KMSKey(c.g.name)
 		case encrypted || c.s.o.EncryptByDefault:
-			t.kms = defaultKey(c.g.name)
+			t.kms = c.s.defaultKey(c.g.name)
 		}
 		if err := c.s.stat(t); err != nil {
 			return nil, bad("InvalidParameter", "The object s3://%s/%s cannot be read: %v", t.bucket, t.key, err)
@@ -157,10 +172,16 @@ func (c *ec2Call) describeImports() (any, error) {
 // there.
 func (c *ec2Call) proceed(t *task) {
 	switch {
-	case t.state != active:
+	case !t.goesOn():
 		return
 	case t.looks > 0:
-		t.looks, t.message = t.looks-1, "converting"
+		if t.looks--; t.state != deleting {
+			steps := importSteps()
+			t.state = steps[(slices.Index(steps, t.state)+1)%len(steps)]
+		}
+		return
+	case t.state == deleting:
+		t.state = deleted
 		return
 	}
 	x, err := c.s.read(t)
@@ -168,7 +189,7 @@ func (c *ec2Call) proceed(t *task) {
 		err = errors.New("ServerError: an internal error has occurred during conversion")
 	}
 	if err != nil {
-		t.state, t.message = deleted, err.Error()
+		t.fail(c.s.o.Looks, err.Error())
 		return
 	}
 	x.id, x.key, x.started = c.s.id("snap"), t.kms, c.s.o.Now()
@@ -226,13 +247,14 @@ func (c *ec2Call) cancelImport() (any, error) {
 	switch {
 	case t == nil:
 		return nil, bad("InvalidConversionTaskId", "The task ID '%s' is not valid", id)
-	case t.state != active:
+	case !t.goesOn() || t.state == deleting:
 		return nil, bad("IncorrectState", "The import task %s is %s", id, t.state)
 	}
-	t.state, t.message = deleted, "Cancelled"
+	previous := t.state
+	t.fail(c.s.o.Looks, "Cancelled")
 	return struct {
 		ID       string `xml:"importTaskId"`
 		State    string `xml:"state"`
 		Previous string `xml:"previousState"`
-	}{id, "deleting", active}, nil
+	}{id, deleting, previous}, nil
 }

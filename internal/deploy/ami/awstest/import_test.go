@@ -64,7 +64,7 @@ func TestImportSnapshot(t *testing.T) {
 	b := bucket{"/bucket/disk.raw": disk, "/bucket/disk.qcow2": []byte("QFI\xfb" + strings.Repeat("x", 508)), "/bucket/odd": []byte("x")}
 	a := open(t, Options{S3: openS3(t, b)})
 	id := must(a.importOf("disk.raw", nil))
-	if d := a.task(id); *d.Status != active || d.SnapshotId != nil || len(a.Inventory()) != 1 {
+	if d := a.task(id); *d.Status != "pending" || d.SnapshotId != nil || len(a.Inventory()) != 1 {
 		t.Errorf("at first: %+v, %v", d, a.Inventory())
 	}
 	d := a.task(id)
@@ -79,16 +79,20 @@ func TestImportSnapshot(t *testing.T) {
 	}
 	for _, key := range []string{"disk.qcow2", "odd"} {
 		id := must(a.importOf(key, nil))
-		a.task(id)
-		if d := a.task(id); *d.Status != deleted || !strings.Contains(*d.StatusMessage, "ClientError") {
-			t.Errorf("%s: %+v", key, d)
+		for _, want := range []string{"pending", deleting, deleting, deleted} {
+			if d := a.task(id); *d.Status != want || want == deleted && !strings.Contains(*d.StatusMessage, "ClientError") {
+				t.Errorf("%s: %+v, want %s", key, d, want)
+			}
+		}
+		if len(a.Inventory()) != 1 {
+			t.Errorf("%s: left %v", key, a.Inventory())
 		}
 	}
 	// The object must be there until it was read.
 	id = must(a.importOf("disk.raw", nil))
 	delete(b, "/bucket/disk.raw")
 	a.task(id)
-	if d := a.task(id); *d.Status != deleted {
+	if d := a.task(id); *d.Status != deleting {
 		t.Errorf("without its object: %+v", d)
 	}
 }
@@ -136,6 +140,9 @@ func TestCancelImportTask(t *testing.T) {
 	}
 	wantError(t, cancel(id), 0, "")
 	wantError(t, cancel(id), 400, "IncorrectState")
+	if d := a.task(id); *d.Status != deleting || len(a.Inventory()) != 1 {
+		t.Errorf("at first: %+v, %v", d, a.Inventory())
+	}
 	wantError(t, cancel("import-snap-1"), 400, "InvalidConversionTaskId")
 	if d := a.task(id); *d.Status != deleted || len(a.Inventory()) != 0 {
 		t.Errorf("%+v, %v", d, a.Inventory())

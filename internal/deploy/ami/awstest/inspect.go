@@ -22,7 +22,7 @@ func (s *Server) Inventory() []string {
 			lines = append(lines, g.name+" "+id)
 		}
 		for id, t := range g.tasks {
-			if t.state == active {
+			if t.goesOn() {
 				lines = append(lines, g.name+" "+id)
 			}
 		}

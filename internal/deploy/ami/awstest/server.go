@@ -39,8 +39,14 @@ type Options struct {
 	// EncryptByDefault: new snapshots are encrypted, see
 	// https://docs.aws.amazon.com/ebs/latest/userguide/ebsapis-using-encryption.html.
 	EncryptByDefault bool
+	// OwnDefaultKey: what is encrypted without a key named gets KMSKey, and not the key that AWS manages, see
+	// https://docs.aws.amazon.com/ebs/latest/userguide/ebs-encryption.html.
+	OwnDefaultKey bool
 	// BlockPublic: block public access for AMIs is on, as it is for new accounts.
 	BlockPublic bool
+	// DemandTag is a tag without which a policy of the account allows nothing to be made (aws:RequestTag), see
+	// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/supported-iam-actions-tagging.html. "" for none.
+	DemandTag string
 	// ExternalID must be given to assume RoleARN.
 	ExternalID string
 	// Looks is how often something that is done in the background is described as pending first. Default 1; negative
@@ -171,6 +177,14 @@ func (s *Server) Deny(actions ...string) {
 
 // KMSKey is the ARN of a customer's key that exists in a region.
 func KMSKey(region string) string { return keyARN(region, "1234abcd-12ab-34cd-56ef-1234567890ab") }
+
+// defaultKey is the ARN of the key that a region encrypts with when none is named.
+func (s *Server) defaultKey(region string) string {
+	if s.o.OwnDefaultKey {
+		return KMSKey(region)
+	}
+	return defaultKey(region)
+}
 
 // defaultKey is the ARN of a region's key for EBS that AWS manages.
 func defaultKey(region string) string { return keyARN(region, "aaaaaaaa-0000-4000-8000-000000000000") }

@@ -152,7 +152,7 @@ func (c *call) payloadHash() (string, error) {
 func (s *Server) authorize(c *call) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.denied[c.action] {
+	if !s.denied[c.action] && (s.o.DemandTag == "" || c.carries(s.o.DemandTag)) {
 		return nil
 	}
 	message := "User: " + c.caller.arn + " is not authorized to perform: " + c.scope.service + ":" + c.action

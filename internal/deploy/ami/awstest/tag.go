@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -79,6 +80,32 @@ func (c *ec2Call) tagSpecs(types ...string) map[string]map[string]string {
 		}
 	}
 	return specs
+}
+
+// makes are the types of resources that an action makes and can tag.
+func makes(action string) []string {
+	return map[string][]string{
+		"StartSnapshot": {"snapshot"}, "RegisterImage": {"image"}, "CopyImage": {"image", "snapshot"},
+		"ImportSnapshot": {"import-snapshot-task"},
+	}[action]
+}
+
+// carries tells if all that a request makes gets a tag of that name.
+func (c *call) carries(name string) bool {
+	var start struct{ Tags []jsonTag }
+	if c.action == "StartSnapshot" {
+		return json.Unmarshal(c.payload, &start) == nil &&
+			slices.ContainsFunc(start.Tags, func(t jsonTag) bool { return t.Key == name })
+	}
+	q, tagged := newQuery(c.form), map[string]bool{}
+	for _, p := range q.groups("TagSpecification") {
+		for _, t := range q.groups(p + "Tag") {
+			if q.text(t+"Key") == name {
+				tagged[q.text(p+"ResourceType")] = true
+			}
+		}
+	}
+	return !slices.ContainsFunc(makes(c.action), func(kind string) bool { return !tagged[kind] })
 }
 
 // taggable is the tags of what has that id.
