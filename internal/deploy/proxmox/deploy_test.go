@@ -306,6 +306,35 @@ func TestUnfinished(t *testing.T) {
 	}
 }
 
+// TestUnfinishedTemplate is of a provider that was killed before it could say that the template is finished.
+func TestUnfinishedTemplate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pvetest.Options{}, map[string]any{"storage": "data"})
+	target := w.Target(t, nil)
+	r := request(t, "dev", "unfinished")
+	var left []*deploy.Result
+	for range 3 {
+		left = append(left, mustDeploy(t, w, target, r))
+	}
+	for i, age := range []time.Duration{2 * time.Hour, 2 * time.Hour, 0} {
+		id := int(left[i].VMID)
+		m, _ := markerOf(left[i].VMID, w.Config(t, id))
+		m.Unfinished, m.DeployedAt = true, m.DeployedAt.Add(-age)
+		w.SetConfig(t, id, map[string]string{"description": m.notes()})
+	}
+	w.AddClone(t, int(left[1].VMID), 9500)
+	mustDeploy(t, w, target, r)
+	if have := w.Of(t, *left[0]); len(have) > 0 {
+		t.Errorf("it was left: %q", have)
+	}
+	if !strings.Contains(w.Config(t, int(left[1].VMID))["tags"], tagRetired) {
+		t.Error("the one with a linked clone is not marked as retired")
+	}
+	if len(w.Of(t, *left[2])) == 0 {
+		t.Error("the one that may be at work is gone")
+	}
+}
+
 // TestCancelledImport stops the import, which would go on without us.
 func TestCancelledImport(t *testing.T) {
 	t.Parallel()
