@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/deploytest"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/proxmox/pvetest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -332,6 +333,33 @@ func TestUnfinishedTemplate(t *testing.T) {
 	}
 	if len(w.Of(t, *left[2])) == 0 {
 		t.Error("the one that may be at work is gone")
+	}
+}
+
+// TestLostUpload is one whose answer is lost, and whose task runs on another node than the storage's: it is waited for, not
+// sent again.
+func TestLostUpload(t *testing.T) {
+	t.Parallel()
+	r := request(t, "dev", "lost upload")
+	open := func() *world {
+		return newWorld(t, pvetest.Options{Nodes: []string{"pve1", "pve2"}, TaskDelay: 200 * time.Millisecond}, map[string]any{"node": "pve2"})
+	}
+	const upload = "/nodes/pve2/storage/local/upload"
+	w := open()
+	w.Faults().Arm(0, "")
+	mustDeploy(t, w, w.Target(t, nil), r)
+	at := slices.IndexFunc(w.Faults().Requests(), func(r string) bool { return strings.HasSuffix(r, upload) })
+	w = open()
+	w.Faults().Arm(at+1, deploytest.Lose)
+	mustDeploy(t, w, w.Target(t, nil), r)
+	uploads := 0
+	for _, r := range w.Requests() {
+		if r.Path == upload {
+			uploads++
+		}
+	}
+	if uploads != 1 {
+		t.Errorf("uploaded %d times", uploads)
 	}
 }
 
