@@ -80,7 +80,8 @@ type Target interface {
 	// could not be removed. It is published at the end and whole: nothing partial has the final name.
 	Deploy(ctx context.Context, r Request) (*Result, error)
 	// Update makes an existing generation of the same image fit the settings as they are now: those whose Effect is
-	// InPlace, and what was changed by hand. A Result together with an error is how far it came.
+	// InPlace, and what was changed by hand. A Result together with an error is how far it came. One that is
+	// somebody else's by now may stay as it is, which is no drift either; then the error wraps ErrUntouched.
 	Update(ctx context.Context, r Request, have Result) (*Result, error)
 	// Read looks at a generation as it is now. Drift says, a line each, what is not as the settings want it, such as
 	// "memory is 4096, not 2048". Errors: ErrNotFound when it is gone; a Deploy's broken rest may be not found.
@@ -121,6 +122,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInUse is wrapped when something cannot be deleted because others depend on it.
 	ErrInUse = errors.New("in use")
+	// ErrUntouched is wrapped when something is not updated because somebody uses it.
+	ErrUntouched = errors.New("left as it is")
 	// ErrUnreachable is wrapped when the target did not answer.
 	ErrUnreachable = errors.New("cannot be reached")
 	// ErrExists is wrapped when something that is not ours has the place a deployment should get.

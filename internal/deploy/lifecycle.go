@@ -29,34 +29,37 @@ const (
 )
 
 // Apply makes the deployment what the request wants: the new generation first, then the old ones go, as far as they are
-// not kept. The State that it returns is what exists, also when it fails. The warnings are about old generations.
+// not kept. The State that it returns is what exists, also when it fails. The warnings are about what was left as it is.
 func Apply(ctx context.Context, t Target, s State, r Request, o Options) (State, []string, error) {
 	s.Previous = slices.Clone(s.Previous)
-	if err := advance(ctx, t, &s, r, o); err != nil {
+	warnings, err := advance(ctx, t, &s, r, o)
+	if err != nil {
 		return s, nil, err
 	}
-	warnings := s.prune(ctx, t, o.Keep)
-	return s, warnings, nil
+	return s, append(warnings, s.prune(ctx, t, o.Keep)...), nil
 }
 
 // advance gives the deployment its current generation.
-func advance(ctx context.Context, t Target, s *State, r Request, o Options) error {
+func advance(ctx context.Context, t Target, s *State, r Request, o Options) (warnings []string, err error) {
 	if s.Current == nil && o.Adopt {
 		found, err := t.Find(ctx, r)
 		if err == nil {
 			s.Current = found
 		} else if !errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("cannot look for a deployment to adopt: %w", err)
+			return nil, fmt.Errorf("cannot look for a deployment to adopt: %w", err)
 		}
 	}
 	if s.Current == nil || s.Current.Broken || s.Current.ImageKey != r.Image.Key || o.Recreate {
-		return s.replace(ctx, t, r, o.Keep > 0)
+		return nil, s.replace(ctx, t, r, o.Keep > 0)
 	}
 	now, err := t.Update(ctx, r, *s.Current)
 	if now != nil {
 		s.Current = now
 	}
-	return err
+	if errors.Is(err, ErrUntouched) {
+		return []string{err.Error()}, nil
+	}
+	return nil, err
 }
 
 // replace makes a new generation and moves the current one, if there is one, to the previous ones.

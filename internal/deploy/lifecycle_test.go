@@ -126,6 +126,10 @@ func TestApply(t *testing.T) {
 		{name: "nothing to adopt", key: "a", options: Options{Adopt: true}, want: "id-1", left: "id-1"},
 		{name: "cannot look", key: "a", options: Options{Adopt: true}, shelf: func(s *shelf) { s.fails["find"] = errBoom }, want: "-", err: errBoom},
 		{name: "update", state: one(), key: "a", want: "old", left: "old"},
+		{
+			name: "update of what somebody uses", state: one(), key: "a", want: "old", left: "old", warns: "memory is left as it is",
+			shelf: func(s *shelf) { s.fails["update"] = fmt.Errorf("memory is %w", ErrUntouched) },
+		},
 		{name: "replace", state: one(), key: "b", want: "id-1", left: "id-1"},
 		{name: "recreate", state: one(), key: "a", options: Options{Recreate: true}, want: "id-1", left: "id-1"},
 		{name: "keep", state: one(), key: "b", options: Options{Keep: 1}, want: "id-1 old", left: "id-1 old"},

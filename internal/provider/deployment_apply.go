@@ -146,7 +146,7 @@ func (r *runtime) deploy(ctx context.Context, w *wanted, have deploy.State, time
 	request := deploy.Request{Name: w.name, Image: w.source.image, Progress: progress(ctx, w.name)}
 	now, warnings, err := deploy.Apply(ctx, t, have, request, o)
 	for _, text := range warnings {
-		diags.AddWarning(fmt.Sprintf("An old generation of deployment %q is still there", w.name), sentence(text))
+		diags.AddWarning(fmt.Sprintf("Deployment %q left something as it is", w.name), sentence(text))
 	}
 	if err != nil {
 		diags.Append(w.failure(ctx, err))

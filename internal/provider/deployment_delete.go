@@ -30,7 +30,7 @@ func (r *deploymentResource) Delete(ctx context.Context, req resource.DeleteRequ
 	defer cancel()
 
 	summary := fmt.Sprintf("Cannot destroy deployment %q", m.Name.ValueString())
-	t, err := r.rt.reopen(ctx, &m)
+	t, err := r.rt.reopen(ctx, &m, have)
 	if errors.Is(err, profile.ErrNoTarget) {
 		resp.Diagnostics.AddAttributeError(path.Root("target"), summary, sentence(err.Error())+"\n\nIts entry in targets.d says how to reach "+
 			"the target. Put it back until the destroy is done, or remove the deployment by hand and then from the state (state rm).")

@@ -39,8 +39,8 @@ var fieldDocs = map[string]map[string]string{
 		"concurrency":              "Requests under way at most; default `64`. It adapts below that by itself.",
 	},
 	kindProxmox: {
-		"endpoint": "URL of the API, such as `https://pve.example.com:8006`. The default is the provider block's, or `PROXMOX_VE_ENDPOINT`. A change " +
-			"makes the deployment anew, elsewhere.",
+		"endpoint": "URL of the API, such as `https://pve.example.com:8006`. The default is the provider block's, or `PROXMOX_VE_ENDPOINT`. Another " +
+			"cluster makes the deployment anew, there; another address of the same one, which the template's UUID tells, leaves it as it is.",
 		"host": "Name or address of the server instead of `endpoint`, with a port where that is not 8006.",
 		"node": "Node that the template is made on. May be left out where there is but one. A change makes a new template, as do changes of " +
 			"`storage`, `cloud_init_storage`, `template_id` and `pool`.",

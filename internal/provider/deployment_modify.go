@@ -75,6 +75,8 @@ type wanted struct {
 	place  *place
 	source source
 	name   string // "" while unknown
+
+	sameCluster bool // though its address is another one
 }
 
 // want resolves a configuration.
@@ -93,6 +95,9 @@ func (r *runtime) want(ctx context.Context, config, state *deploymentModel) (*wa
 	case state != nil && !state.Name.IsNull(): // the name lasts, and any image of a key will do
 		w.name = state.Name.ValueString()
 	}
+	if !diags.HasError() {
+		diags.Append(r.recognize(ctx, w, state)...)
+	}
 	return w, diags
 }
 
@@ -102,6 +107,14 @@ func (w *wanted) desired() desired {
 	}
 	if w.place.kind != nil {
 		d.kind, d.effect = w.place.kind.name, w.place.kind.effect
+	}
+	if w.sameCluster {
+		d.effect = func(field string) deploy.Effect {
+			if field == endpoint {
+				return deploy.InPlace
+			}
+			return w.place.kind.effect(field)
+		}
 	}
 	return d
 }

@@ -14,13 +14,29 @@ import (
 var errSealed = errors.New("the provider's settings for Proxmox are only known after an apply")
 
 // reopen opens the target of a state, to look at the deployment or to delete it. The settings are those it was made with;
-// how to reach the target and how to log in are as of today. Errors: profile.ErrNoTarget, errSealed.
-func (r *runtime) reopen(ctx context.Context, m *deploymentModel) (deploy.Target, error) {
+// how to reach the target and how to log in are as of today. So is the address of a cluster, where that leads to the
+// current generation. Errors: profile.ErrNoTarget, errSealed.
+func (r *runtime) reopen(ctx context.Context, m *deploymentModel, have deploy.State) (deploy.Target, error) {
 	k := r.kinds[m.Type.ValueString()]
 	if k == nil {
 		return nil, fmt.Errorf("this version of the provider knows no target of type %q", m.Type.ValueString())
 	}
-	made, today := knownStrings(m.Settings), map[string]any{}
+	made := knownStrings(m.Settings)
+	if address := r.addressToday(k, m); address != "" && address != made[endpoint] {
+		there := maps.Clone(made)
+		there[endpoint] = address
+		if t, err := r.reopenAs(ctx, k, m, there); err == nil {
+			if same, _ := serves(ctx, t, have); same { // else the old address says what is wrong
+				return t, nil
+			}
+		}
+	}
+	return r.reopenAs(ctx, k, m, made)
+}
+
+// reopenAs opens the target of a state with the settings that it was made with.
+func (r *runtime) reopenAs(ctx context.Context, k *kind, m *deploymentModel, made map[string]string) (deploy.Target, error) {
+	today := map[string]any{}
 	if name := m.Target.ValueString(); name != "" {
 		entry, err := r.entry(name)
 		if err != nil {

@@ -110,7 +110,7 @@ func (r *deploymentResource) Read(ctx context.Context, req resource.ReadRequest,
 
 // refresh asks the target of a state.
 func (r *runtime) refresh(ctx context.Context, m *deploymentModel, have deploy.State) (deploy.State, string, []string, error) {
-	t, err := r.reopen(ctx, m)
+	t, err := r.reopen(ctx, m, have)
 	if err != nil {
 		return have, "", nil, err
 	}

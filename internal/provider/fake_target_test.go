@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,9 +25,11 @@ type fakeCluster struct {
 	fail        error // Deploy returns it
 	rest        bool  // … together with what it could not remove
 	unreachable bool
-	inUse       bool          // deleted templates have clones
-	hang        bool          // Deploy lasts until it is cancelled
-	begun       chan struct{} // when not nil, closed by the Deploy that hangs
+	dead        string            // an endpoint that does not answer
+	aliases     map[string]string // endpoint → another one of the same cluster
+	inUse       bool              // deleted templates have clones
+	hang        bool              // Deploy lasts until it is cancelled
+	begun       chan struct{}     // when not nil, closed by the Deploy that hangs
 }
 
 type fakeTemplate struct {
@@ -81,10 +84,12 @@ type fakeTarget struct {
 	s proxmox.Settings
 }
 
-func (t *fakeTarget) id(r deploy.Result) string { return t.s.Endpoint + " " + r.ID }
+func (t *fakeTarget) id(r deploy.Result) string {
+	return cmp.Or(t.aliases[t.s.Endpoint], t.s.Endpoint) + " " + r.ID
+}
 
 func (t *fakeTarget) answers() error {
-	if t.unreachable {
+	if t.unreachable || t.s.Endpoint == t.dead {
 		return fmt.Errorf("%s %w", t.s.Endpoint, deploy.ErrUnreachable)
 	}
 	return nil

@@ -46,7 +46,9 @@ func (t *target) remove(ctx context.Context, have deploy.Result) error {
 	return err
 }
 
-// destroy deletes a VM and its disks. The configuration is the one that told whose it is.
+// destroy deletes a VM and its disks: those of its configuration, unused ones too. The configuration is the one that told
+// whose it is. destroy-unreferenced-disks would take every volume with the VM's id, on all storages, also what was there
+// before the VM, or is another host's on the same NFS.
 func (t *target) destroy(ctx context.Context, node string, vmid int64, config object) error {
 	switch lock := config["lock"]; lock {
 	case "":
@@ -60,7 +62,7 @@ func (t *target) destroy(ctx context.Context, node string, vmid int64, config ob
 		return fmt.Errorf("VM %d on node %s is protected against removal: switch its protection off", vmid, node)
 	}
 	uuid := uuidOf(config)
-	upid, err := t.change(ctx, http.MethodDelete, vmPath(node, vmid), params{"purge": "1", "destroy-unreferenced-disks": "1"},
+	upid, err := t.change(ctx, http.MethodDelete, vmPath(node, vmid), params{"purge": "1"},
 		t.became(node, vmid, "qmdestroy", func(now object) bool { return now == nil || uuidOf(now) != uuid }))
 	if noConfig(err) {
 		return nil

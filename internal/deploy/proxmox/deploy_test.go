@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
+	"github.com/pim-tools/terraform-provider-pim/internal/deploy/deploytest"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/proxmox/pvetest"
 	"github.com/pim-tools/terraform-provider-pim/internal/host"
 	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
@@ -303,6 +304,62 @@ func TestUnfinished(t *testing.T) {
 		if strings.Contains(have, fmt.Sprintf("/%d ", id)) != stays {
 			t.Errorf("that %d stays should be %t", id, stays)
 		}
+	}
+}
+
+// TestUnfinishedTemplate is of a provider that was killed before it could say that the template is finished.
+func TestUnfinishedTemplate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pvetest.Options{}, map[string]any{"storage": "data"})
+	target := w.Target(t, nil)
+	r := request(t, "dev", "unfinished")
+	var left []*deploy.Result
+	for range 3 {
+		left = append(left, mustDeploy(t, w, target, r))
+	}
+	for i, age := range []time.Duration{2 * time.Hour, 2 * time.Hour, 0} {
+		id := int(left[i].VMID)
+		m, _ := markerOf(left[i].VMID, w.Config(t, id))
+		m.Unfinished, m.DeployedAt = true, m.DeployedAt.Add(-age)
+		w.SetConfig(t, id, map[string]string{"description": m.notes()})
+	}
+	w.AddClone(t, int(left[1].VMID), 9500)
+	mustDeploy(t, w, target, r)
+	if have := w.Of(t, *left[0]); len(have) > 0 {
+		t.Errorf("it was left: %q", have)
+	}
+	if !strings.Contains(w.Config(t, int(left[1].VMID))["tags"], tagRetired) {
+		t.Error("the one with a linked clone is not marked as retired")
+	}
+	if len(w.Of(t, *left[2])) == 0 {
+		t.Error("the one that may be at work is gone")
+	}
+}
+
+// TestLostUpload is one whose answer is lost, and whose task runs on another node than the storage's: it is waited for, not
+// sent again.
+func TestLostUpload(t *testing.T) {
+	t.Parallel()
+	r := request(t, "dev", "lost upload")
+	open := func() *world {
+		return newWorld(t, pvetest.Options{Nodes: []string{"pve1", "pve2"}, TaskDelay: 200 * time.Millisecond}, map[string]any{"node": "pve2"})
+	}
+	const upload = "/nodes/pve2/storage/local/upload"
+	w := open()
+	w.Faults().Arm(0, "")
+	mustDeploy(t, w, w.Target(t, nil), r)
+	at := slices.IndexFunc(w.Faults().Requests(), func(r string) bool { return strings.HasSuffix(r, upload) })
+	w = open()
+	w.Faults().Arm(at+1, deploytest.Lose)
+	mustDeploy(t, w, w.Target(t, nil), r)
+	uploads := 0
+	for _, r := range w.Requests() {
+		if r.Path == upload {
+			uploads++
+		}
+	}
+	if uploads != 1 {
+		t.Errorf("uploaded %d times", uploads)
 	}
 }
 

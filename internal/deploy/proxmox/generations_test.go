@@ -3,11 +3,13 @@ package proxmox
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/proxmox/pvetest"
+	"github.com/pim-tools/terraform-provider-pim/internal/qemu"
 )
 
 // TestFixedID gives the new generation the old one's id.
@@ -53,6 +55,58 @@ func TestFixedID(t *testing.T) {
 	if _, status, drift, err := deploy.Refresh(t.Context(), target, s); err != nil || status != deploy.StatusOK {
 		t.Errorf("reads as %s, %q: %v", status, drift, err)
 	}
+}
+
+// TestForeignVolume has volumes with the template's id that no VM has: what somebody else left, or another host's on the
+// same storage.
+func TestForeignVolume(t *testing.T) {
+	t.Parallel()
+	foreign := []string{"data:9000/vm-9000-disk-0.qcow2", "local-lvm:vm-9000-disk-0"}
+	open := func(t *testing.T, settings map[string]any) (*world, deploy.Target, deploy.Request) {
+		t.Helper()
+		w := newWorld(t, pvetest.Options{LeakEFIDisk: true}, settings)
+		for _, volid := range foreign {
+			w.AddVolume(t, "pve1", volid)
+		}
+		r := request(t, "dev", "foreign")
+		r.Image.Firmware, r.Image.TPM = qemu.UEFI, true
+		return w, w.Target(t, nil), r
+	}
+	alone := func(t *testing.T, w *world) {
+		t.Helper()
+		want := []string{"volume pve1/9000 " + foreign[0], "volume pve1/9000 " + foreign[1]}
+		if have := w.Server.Inventory(); !slices.Equal(have, want) {
+			t.Errorf("left are %q, want %q", have, want)
+		}
+	}
+	t.Run("destroyed", func(t *testing.T) {
+		t.Parallel()
+		w, target, r := open(t, nil)
+		if err := target.Delete(t.Context(), *mustDeploy(t, w, target, r)); err != nil {
+			t.Error(err)
+		}
+		alone(t, w)
+	})
+	for _, kind := range []string{"qmcreate", "qmtemplate"} {
+		t.Run("failed "+kind, func(t *testing.T) {
+			t.Parallel()
+			w, target, r := open(t, nil)
+			w.FailTask(func(typ, _ string) string { return map[string]string{kind: "no luck today"}[typ] })
+			if left, err := target.Deploy(t.Context(), r); err == nil || left != nil {
+				t.Errorf("left %+v: %v", left, err)
+			}
+			alone(t, w)
+		})
+	}
+	t.Run("replaced", func(t *testing.T) {
+		t.Parallel()
+		w, target, r := open(t, map[string]any{"template_id": 9000})
+		r.Current = mustDeploy(t, w, target, r)
+		if err := target.Delete(t.Context(), *mustDeploy(t, w, target, r)); err != nil {
+			t.Error(err)
+		}
+		alone(t, w)
+	})
 }
 
 // TestTakenID never touches what is somebody else's.

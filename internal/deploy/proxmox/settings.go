@@ -202,7 +202,7 @@ func (s *Settings) tags(more ...string) []string {
 	return slices.Compact(tags)
 }
 
-// Effect is what a change of a field takes.
+// Effect is what a change of a field takes. That another address is another cluster has to be seen: it may lead to the same.
 func Effect(field string) deploy.Effect {
 	switch field {
 	case "endpoint", "host":

@@ -10,11 +10,11 @@ import (
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 )
 
-// removeUnfinished deletes what a provider that was killed left of a deployment. What cannot be deleted is reported and
-// left: it takes no place that is needed.
+// removeUnfinished deletes what a provider that was killed left of a deployment: a VM, or a template of which it did not get
+// to say that it is finished. What cannot be deleted is reported and left: it takes no place that is needed.
 func (t *target) removeUnfinished(ctx context.Context, r deploy.Request, vms []object) {
 	for _, vm := range vms {
-		if vm.is("template") || !slices.Contains(tagsOf(vm), tagOurs) {
+		if !slices.Contains(tagsOf(vm), tagOurs) {
 			continue
 		}
 		m, _, ok := t.marked(ctx, vm)

@@ -114,11 +114,23 @@ func (u *upload) send(ctx context.Context) (upid string, err error) {
 	return upid, explain(ctx, u.Endpoint, "POST "+path, err)
 }
 
-// arrived waits for uploads of ours that the server is at work on, and looks whether this one is there.
+// arrived waits for uploads of ours that the cluster is at work on, and looks whether this one is there. Their task runs on
+// the node that was connected to, which may be any behind the address: it copies the file to the storage's node.
 func (u *upload) arrived(ctx context.Context) (bool, error) {
-	upids, err := u.running(ctx, u.at.node, "imgcopy", 0)
-	if err != nil {
+	var nodes []object
+	if err := u.get(ctx, "/nodes", nil, &nodes); err != nil {
 		return false, err
+	}
+	var upids []string
+	for _, n := range nodes {
+		if n["status"] == "offline" {
+			continue
+		}
+		more, err := u.running(ctx, n["node"], "imgcopy", 0)
+		if err != nil {
+			return false, err
+		}
+		upids = append(upids, more...)
 	}
 	var failed *taskError
 	for _, upid := range upids {

@@ -137,20 +137,24 @@ func (t *target) dispose(ctx context.Context, draft, bundle string) error {
 	return localfile.RemoveAll(t.host, draft)
 }
 
-// look reads the record of a generation, and says what is not as it should be. A disk that was changed is no drift: a
-// machine that was started is in use, not damaged.
-func (t *target) look(have deploy.Result) (*localfile.Record, []string, error) {
+// record reads the record of a generation. Errors: deploy.ErrNotFound.
+func (t *target) record(have deploy.Result) (*localfile.Record, error) {
 	record, err := localfile.Load(t.host, recordOf(have.Path))
-	if err != nil {
-		return nil, nil, err
+	if err == nil && !record.Of(have) {
+		err = fmt.Errorf("%s: %w", have.Path, deploy.ErrNotFound)
 	}
-	if !record.Of(have) {
-		return nil, nil, fmt.Errorf("%s: %w", have.Path, deploy.ErrNotFound)
+	return record, err
+}
+
+// look reads the record of a generation, and says what is not as it should be. Only then it says whether the machine is in
+// use, which may take to read its disk: that it was started is no drift.
+func (t *target) look(ctx context.Context, have deploy.Result) (record *localfile.Record, drift []string, used bool, err error) {
+	if record, err = t.record(have); err != nil {
+		return nil, nil, false, err
 	}
-	var drift []string
 	there, err := localfile.Exists(t.host, diskOf(have.Path))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	if !there {
 		drift = append(drift, diskOf(have.Path)+" is missing")
@@ -158,9 +162,14 @@ func (t *target) look(have deploy.Result) (*localfile.Record, []string, error) {
 	data, err := host.ReadFile(t.host, configOf(have.Path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return record, append(drift, configOf(have.Path)+" is missing"), nil
+		drift = append(drift, configOf(have.Path)+" is missing")
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, false, err
+	default:
+		drift = append(drift, configure(record, nameOf(have.Path), t.Settings).drift(data)...)
 	}
-	return record, append(drift, configure(record, nameOf(have.Path), t.Settings).drift(data)...), nil
+	if len(drift) > 0 {
+		used, err = t.used(ctx, have.Path, record)
+	}
+	return record, drift, used, err
 }

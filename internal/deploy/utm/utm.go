@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy"
 	"github.com/pim-tools/terraform-provider-pim/internal/deploy/localfile"
@@ -144,23 +145,31 @@ func (t *target) deploy(ctx context.Context, r deploy.Request, bundle string) (*
 	return record, nil
 }
 
-func (t *target) Read(_ context.Context, have deploy.Result) (*deploy.Result, []string, error) {
+// Read passes over what is not as it should be of a machine that somebody uses: it is theirs to change.
+func (t *target) Read(ctx context.Context, have deploy.Result) (*deploy.Result, []string, error) {
 	have = localfile.Recorded(t.host, recordOf(have.Path), have)
-	_, drift, err := t.look(have)
+	_, drift, used, err := t.look(ctx, have)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the deployment: %w", err)
+	}
+	if used {
+		return &have, nil, nil
 	}
 	return &have, drift, nil
 }
 
-// Update writes config.plist anew when it is not as the settings want it. A bundle without its disk is made anew.
+// Update writes config.plist anew when it is not as the settings want it. A bundle without its disk is made anew. One whose
+// machine was started stays as it is: UTM deletes the drives that a config.plist does not name any more.
 func (t *target) Update(ctx context.Context, r deploy.Request, have deploy.Result) (*deploy.Result, error) {
-	record, drift, err := t.look(have)
-	if err != nil {
+	record, drift, used, err := t.look(ctx, have)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("cannot update the deployment: %w", err)
-	}
-	if len(drift) == 0 {
+	case len(drift) == 0:
 		return &have, nil
+	case used:
+		return &have, fmt.Errorf("%s was started or changed since it was deployed, and is %w (%s). Change it in UTM, or move it "+
+			"away for a new one", have.Path, deploy.ErrUntouched, strings.Join(drift, ", "))
 	}
 	there, err := localfile.Exists(t.host, diskOf(have.Path))
 	if err == nil && !there {
@@ -218,7 +227,7 @@ func (t *target) Aside(ctx context.Context, r deploy.Request, have deploy.Result
 	if have.Path != t.bundle(r.Name) {
 		return nil, nil //nolint:nilnil // the next one has another place
 	}
-	record, _, err := t.look(have)
+	record, err := t.record(have)
 	if err != nil {
 		return nil, err
 	}

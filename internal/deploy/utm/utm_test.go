@@ -198,6 +198,33 @@ func TestStarted(t *testing.T) {
 	}
 }
 
+// What somebody changes of a machine in use is no drift, and nothing is written over it: UTM would delete the drives that
+// its config.plist does not name any more.
+func TestStartedAndChanged(t *testing.T) {
+	for name, gone := range map[string]bool{"changed": false, "without a config.plist": true} {
+		w, r := newWorld(t), request(t, "a", 0)
+		have := deployed(t, w.Target(t, nil), r)
+		target := w.Target(t, map[string]any{"memory": 4096})
+		start(t, have.Path)
+		plist := filepath.Join(have.Path, "config.plist")
+		w.Tamper(t, have)
+		if gone {
+			must(t, os.Remove(plist))
+		}
+		before, _ := os.ReadFile(plist)
+		if _, drift, err := target.Read(t.Context(), have); err != nil || len(drift) > 0 {
+			t.Errorf("%s: drift %q, %v", name, drift, err)
+		}
+		s, warnings, err := deploy.Apply(t.Context(), target, deploy.State{Current: &have}, r, deploy.Options{})
+		if err != nil || s.Current == nil || s.Current.ID != have.ID || len(warnings) != 1 || !strings.Contains(warnings[0], "Change it in UTM") {
+			t.Errorf("%s: applied to %+v, %q, %v", name, s.Current, warnings, err)
+		}
+		if after, _ := os.ReadFile(plist); !slices.Equal(before, after) {
+			t.Errorf("%s: config.plist was written", name)
+		}
+	}
+}
+
 // A generation that is kept shares the disk, and is another machine to UTM.
 func TestAside(t *testing.T) {
 	w, r := newWorld(t), request(t, "a", 0)

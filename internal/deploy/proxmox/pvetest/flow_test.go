@@ -70,7 +70,7 @@ func TestFlow(t *testing.T) {
 			must(t, os.WriteFile(source, []byte(img), 0o600))
 			qemuImg(t, "compare", "-f", format, "-F", "qcow2", disk, source)
 			c.ok("DELETE", "/nodes/pve1/storage/local/content/local:import/pim-1.qcow2")
-			c.ok("DELETE", "/nodes/pve1/qemu/9000", "purge=1", "destroy-unreferenced-disks=1")
+			c.ok("DELETE", "/nodes/pve1/qemu/9000", "purge=1")
 			if have := c.s.Inventory(); len(have) > 0 {
 				t.Errorf("left are %q", have)
 			}

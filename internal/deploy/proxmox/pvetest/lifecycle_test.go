@@ -217,15 +217,27 @@ func TestDeleteWarns(t *testing.T) {
 	}
 }
 
-// TestUnreferencedDisks go only when asked for.
+// TestUnreferencedDisks go only when asked for, and then whatever has the VM's id does, on each storage that is enabled.
+// What the configuration calls unused goes anyway.
 func TestUnreferencedDisks(t *testing.T) {
 	t.Parallel()
-	for params, left := range map[string]int{"purge=1": 1, "destroy-unreferenced-disks=1": 0} {
-		c := newClient(t, pvetest.Options{})
-		c.ok("POST", "/nodes/pve1/qemu", "vmid=9000", "scsi0=data:1", "scsi1=data:1")
-		c.s.SetConfig(t, 9000, map[string]string{"scsi1": ""})
+	storages := append(pvetest.DefaultStorages("9.2"),
+		pvetest.Storage{ID: "off", Type: "dir", Path: "/mnt/off", Content: []string{"images"}, Disabled: true})
+	off := "volume pve1/9000 off:9000/vm-9000-disk-0.raw"
+	for params, left := range map[string][]string{
+		"purge=1": {
+			"volume pve1/9000 data:9000/vm-9000-disk-1.raw", "volume pve1/9000 local-lvm:vm-9000-disk-0", off,
+		},
+		"destroy-unreferenced-disks=1": {off},
+	} {
+		c := newClient(t, pvetest.Options{Storages: storages})
+		c.ok("POST", "/nodes/pve1/qemu", "vmid=9000", "scsi0=data:1", "scsi1=data:1", "scsi2=data:1")
+		c.s.SetConfig(t, 9000, map[string]string{"scsi1": "", "scsi2": "", "unused0": "data:9000/vm-9000-disk-2.raw"})
+		for _, volid := range []string{"local-lvm:vm-9000-disk-0", "off:9000/vm-9000-disk-0.raw"} {
+			c.s.AddVolume(t, "pve1", volid)
+		}
 		c.ok("DELETE", vm9000, params)
-		if have := c.s.Inventory(); len(have) != left {
+		if have := c.s.Inventory(); !slices.Equal(have, left) {
 			t.Errorf("%s leaves %q", params, have)
 		}
 	}

@@ -2,8 +2,11 @@ package pvetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +96,15 @@ func (s *Server) VolumePath(t testing.TB, node, volid string) string {
 		t.Fatal(err)
 	}
 	return s.file(v)
+}
+
+// AddVolume adds a volume that no VM's configuration has: a leftover, or another host's on the same storage.
+func (s *Server) AddVolume(t testing.TB, node, volid string) {
+	t.Helper()
+	path := s.VolumePath(t, node, volid)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(volid), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Config is a VM's configuration file.

@@ -148,7 +148,8 @@ const rejectWait = 3 * time.Second
 
 var unsafeChars = regexp.MustCompile(`[^a-zA-Z0-9_.-]`)
 
-// acceptUpload is what the server does with a file in /var/tmp.
+// acceptUpload is what the server does with a file in /var/tmp. No request for an upload is passed on to the node that it
+// names: the node that was connected to does the work, and copies the file over there.
 func acceptUpload(c *call) (any, error) {
 	node := c.params["node"]
 	st, err := c.enabled(c.params["storage"], node)
@@ -181,7 +182,7 @@ func acceptUpload(c *call) (any, error) {
 		return nil, err
 	}
 	checksum, algorithm := c.params["checksum"], c.params["checksum-algorithm"]
-	t := c.start("imgcopy", "", node, c.user, func(ctx context.Context, t *task) error {
+	t := c.start("imgcopy", "", c.opts.Nodes[0], c.user, func(ctx context.Context, t *task) error {
 		t.print("starting file import from: %s", c.params["tmpfilename"])
 		defer os.Remove(tmp)
 		if algorithm != "" {
