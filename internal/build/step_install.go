@@ -69,11 +69,12 @@ func (st *state) layered(ctx context.Context, step, key string, create func() (*
 		_ = unlock() // the lock ends with the process in any case
 	}()
 	layer, err := st.Store.Layer(ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, cache.ErrCorrupt) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, cache.ErrCorrupt):
 		layer, err = create()
-	} else if err == nil && !st.fits(layer) {
+	case err == nil && !st.fits(layer):
 		err = errOtherPassword
-	} else if err == nil {
+	case err == nil:
 		st.note(ctx, step, "reuse", "layer "+cache.Short(key))
 		err = st.Store.UseLayer(layer)
 	}
