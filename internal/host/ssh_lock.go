@@ -186,12 +186,23 @@ func (h *SSH) beats() {
 			return
 		case <-tick.C:
 		}
-		if conn, err := h.current(); err == nil {
-			lost, _ := h.locks.beat(h.closing, conn) // the next one may do better
-			if lost {
-				conn.fail(ErrLockLost) // as by a loss of the connection: whoever works under it must not go on
-			}
+		select {
+		case h.redial <- struct{}{}:
+			h.beat()
+			<-h.redial
+		default: // Reconnect sees to them
 		}
+	}
+}
+
+// beat keeps the locks alive. One that is lost ends the connection, too: whoever works under it must not go on.
+func (h *SSH) beat() {
+	conn, err := h.current()
+	if err != nil {
+		return
+	}
+	if lost, _ := h.locks.beat(h.closing, conn); lost { // what failed, the next one may do better
+		conn.fail(ErrLockLost)
 	}
 }
 

@@ -34,8 +34,8 @@ func TestDeploySendsOnlyData(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, raw(t, server, made.Snapshots[home]), converted)
-	if put := server.Stats("PutSnapshotBlock"); put.Requests != someBlocks || put.Bytes != someBlocks*block {
-		t.Errorf("%d requests with %d bytes, want %d blocks", put.Requests, put.Bytes, someBlocks)
+	if n := server.Snapshot(made.Snapshots[home]).Written; n != someBlocks { // a slow machine may send one twice
+		t.Errorf("%d blocks were written, want %d", n, someBlocks)
 	}
 	image := server.Image(made.ID)
 	if image.Name != made.Name || made.Name != "web-"+r.Image.Key[:12] || image.Tags["Name"] != made.Name {
