@@ -42,7 +42,7 @@ resource "pim_image" "layered" {
   verify    = var.verify
   emulation = true
 
-  authorized_keys_url = "http://deb.debian.org/debian/dists/trixie/Release" # a file that is there
+  authorized_keys_url = "http://keys.example.org/debian/dists/trixie/Release" # a file that the proxy has, whatever the host
 
   timeouts {
     create = "6h"
