@@ -78,7 +78,7 @@ func (b *Builder) Build(ctx context.Context, s Spec) (*cache.Image, error) {
 
 // begin waits until a build may begin: until no other makes the same image, and a slot is free. When the image is there,
 // it returns that instead.
-func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (*state, *cache.Image, error) {
+func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (st *state, img *cache.Image, err error) {
 	key := inputs.Key()
 	if img, err := b.stored(ctx, s, key); img != nil || err != nil {
 		return nil, img, err
@@ -88,9 +88,8 @@ func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (*stat
 		return nil, nil, &Error{Step: "lock", Err: err}
 	}
 	release := func() { _ = unlock() } // locks end with the process in any case
-	begun := false
 	defer func() {
-		if !begun {
+		if st == nil {
 			release()
 		}
 	}()
@@ -108,11 +107,10 @@ func (b *Builder) begin(ctx context.Context, s Spec, inputs cache.Inputs) (*stat
 	if err := b.stillOurs(ctx, key); err != nil { // the wait for a slot may have been long
 		return nil, nil, &Error{Step: "slot", Err: err}
 	}
-	st, err := newState(b, s, inputs)
-	if err != nil {
+	if st, err = newState(b, s, inputs); err != nil {
 		return nil, nil, &Error{Step: "start", Err: err}
 	}
-	st.release, begun = release, true
+	st.release = release
 	return st, nil, nil
 }
 

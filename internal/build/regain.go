@@ -114,11 +114,7 @@ func (st *state) outOfReach() bool {
 
 // takeUp has what the build has on the machine work through the connection there is now. It may be called again.
 func (st *state) takeUp(ctx context.Context) error {
-	held, err := st.Store.Held(ctx, st.locks...)
-	if err == nil && !held {
-		err = errLockLost
-	}
-	if err != nil {
+	if err := st.holds(ctx, st.locks...); err != nil {
 		return err
 	}
 	if st.vm != nil {
@@ -144,12 +140,21 @@ func (st *state) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// stillOurs asks the machine whether it holds locks of ours. It gives them up while this machine sleeps, and what is there
-// afterwards may be another build's. That is a *notBackError, too.
-func (b *Builder) stillOurs(ctx context.Context, keys ...string) error {
+// holds asks the machine whether it holds locks of ours; errLockLost when not.
+func (b *Builder) holds(ctx context.Context, keys ...string) error {
 	held, err := b.Store.Held(ctx, keys...)
 	if err == nil && !held {
-		err = &notBackError{b.Host.Name(), errLockLost}
+		err = errLockLost
+	}
+	return err
+}
+
+// stillOurs is holds where no connection was lost: the machine also gives locks up while this one sleeps, and what is there
+// afterwards may be another build's. That is a *notBackError, too.
+func (b *Builder) stillOurs(ctx context.Context, keys ...string) error {
+	err := b.holds(ctx, keys...)
+	if errors.Is(err, errLockLost) {
+		err = &notBackError{b.Host.Name(), err}
 	}
 	return err
 }

@@ -24,18 +24,23 @@ func (s *Store) AddRef(ctx context.Context, id, ref string) error {
 	if err == nil {
 		err = ctx.Err()
 	}
-	for tries := 0; err == nil; tries++ {
-		if err = s.h.MkdirAll(s.refsDir(id), 0o755); err == nil {
-			err = host.WriteFile(s.h, path.Join(s.refsDir(id), ref), nil, 0o644)
-		}
-		if err == nil {
-			return nil
-		}
-		if tries < 3 && errors.Is(err, fs.ErrNotExist) { // somebody dropped the last reference, and the directory
-			err = nil
-		}
+	if err == nil {
+		err = s.writeRef(id, ref)
 	}
-	return fmt.Errorf("cannot add a reference: %w", err)
+	for tries := 0; tries < 3 && errors.Is(err, fs.ErrNotExist); tries++ { // somebody dropped the last one, and the directory
+		err = s.writeRef(id, ref)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot add a reference: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) writeRef(id, ref string) error {
+	if err := s.h.MkdirAll(s.refsDir(id), 0o755); err != nil {
+		return err
+	}
+	return host.WriteFile(s.h, path.Join(s.refsDir(id), ref), nil, 0o644)
 }
 
 // DropRef removes a reference and reports whether none is left, so that a caller who holds the lock of the key may

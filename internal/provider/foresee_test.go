@@ -61,10 +61,7 @@ func TestForeseeNothingForAStoredImage(t *testing.T) {
 	w := newWorld(t)
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, 0)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, 0)
 	if _, _, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key()); err != nil {
 		t.Fatal(err)
 	}

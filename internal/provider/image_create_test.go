@@ -27,14 +27,21 @@ func plannedImage(t *testing.T, rt *runtime) (config, plan *imageModel) {
 	return config, &p
 }
 
+// toBuild is what an apply of a plan has built.
+func toBuild(t *testing.T, rt *runtime, config, plan *imageModel, timeout time.Duration) (build.Spec, *resolution) {
+	t.Helper()
+	spec, got, diags := rt.toBuild(t.Context(), config, plan, timeout)
+	if diags.HasError() {
+		t.Fatal(diags)
+	}
+	return spec, got
+}
+
 func TestCreateBuildsWhatWasPlanned(t *testing.T) {
 	w := newWorld(t)
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, 90*time.Minute)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, 90*time.Minute)
 	if got.digests.key() != plan.ID.ValueString() || spec.Timeouts.Build != 90*time.Minute {
 		t.Errorf("key %s, planned %s; time-out %s", got.digests.key(), plan.ID.ValueString(), spec.Timeouts.Build)
 	}
@@ -76,10 +83,7 @@ func TestLostBuildLeavesNoReference(t *testing.T) {
 	w.builds.fail = host.ErrDisconnected
 	w.builds.hook = func() { pve.away.Store(true) }
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, 0)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, 0)
 	at, done, diags := rt.placed(t.Context(), spec, got.digests.key())
 	if diags.HasError() || at.name != "pve" {
 		t.Fatal(at, diags)
@@ -112,10 +116,7 @@ func TestImageThatIsDeletedBeforeItIsReferredTo(t *testing.T) {
 	w := newWorld(t)
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, 0)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, 0)
 	at := rt.machines.local
 	l := &losing{imageBuilder: at.builder, store: at.store}
 	at.builder = l
@@ -133,10 +134,7 @@ func TestCancelledBuildLeavesNoReference(t *testing.T) {
 	w.builds.begun = make(chan struct{})
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, time.Minute)
 	ctx, end := rt.work.begin(t.Context())
 	done := make(chan error)
 	go func() {
@@ -163,10 +161,7 @@ func TestFileGoesWithItsLastReference(t *testing.T) {
 	w := newWorld(t)
 	rt := w.runtime()
 	config, plan := plannedImage(t, rt)
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, time.Minute)
 	var references []string
 	for range 2 {
 		img, reference, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key())
@@ -198,10 +193,7 @@ func TestFindTellsTheStateOfAFile(t *testing.T) {
 	if _, status, _, err := rt.find(t.Context(), plan); err != nil || status != statusMissing {
 		t.Errorf("before the build: %s, %v", status, err)
 	}
-	spec, got, diags := rt.toBuild(t.Context(), config, plan, time.Minute)
-	if diags.HasError() {
-		t.Fatal(diags)
-	}
+	spec, got := toBuild(t, rt, config, plan, time.Minute)
 	if _, _, err := rt.build(t.Context(), rt.machines.local, spec, got.digests.key()); err != nil {
 		t.Fatal(err)
 	}
